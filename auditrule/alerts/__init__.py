@@ -1,0 +1,1 @@
+"""Alert documents, and the sinks that keep them."""

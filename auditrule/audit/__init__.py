@@ -1,0 +1,1 @@
+"""The audit log's own language: records, values, and events."""

@@ -1,0 +1,1 @@
+"""ECS documents, their mapping from audit events, and the process table."""

@@ -1,0 +1,1 @@
+"""EQL, the Event Query Language of Elasticsearch."""

@@ -1,0 +1,1 @@
+"""Elastic's rule files, and the detector that runs them."""

@@ -1,0 +1,1 @@
+"""Where bytes come from: log files, archives, streams, and /proc."""

@@ -1,0 +1,254 @@
+"""What an event says of processes: a program started, a process forked, a process ended.
+
+Which program ran is not one field of the log. For a ``#!`` script the kernel runs the interpreter
+(``exe=``) with the script as an argument (fs/binfmt_script.c); for a multi-call binary the name
+that it was called by decides what it does.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditrule.audit.arguments import Arguments, assemble_arguments
+from auditrule.audit.syscalls import Deed, clone_flags_argument, deed, syscall_name
+
+if TYPE_CHECKING:
+    from auditrule.audit.event import AuditEvent
+    from auditrule.audit.record import EventId, Record
+
+_UNSET_ID = 0xFFFFFFFF
+_CLONE_THREAD = 0x00010000
+_COMM_BYTES = 15
+# Programs that do what the name they are called by says, and choose by argv[0].
+_MULTI_CALL = (b"busybox", b"toybox", b"coreutils")
+# The ELF loader of a dynamic program is a PATH of its event as a script's interpreter is.
+_LOADER = re.compile(rb"/ld(?:64|-musl-[^/]*|[-.][^/]*)?\.so[^/]*\Z|/ld-musl-[^/]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The process that made a system call, from its SYSCALL record.
+
+    Ids are None where they are unset (4294967295) or missing. `names` holds what an ENRICHED log
+    says the ids mean, by the id's field (``uid`` → ``root``). `tty` is None for none. `call` is
+    the system call's name where it is known; `registers` the arguments a0 to a3 as written.
+    """
+
+    pid: int
+    ppid: int | None
+    ids: dict[str, int | None]
+    names: dict[str, str]
+    session: int | None
+    tty: bytes | None
+    comm: bytes | None
+    exe: bytes | None
+    key: bytes | None
+    arch: int | None
+    arch_text: str | None
+    call: str | None
+    call_text: str | None
+    exit: int | None
+    registers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A program that started.
+
+    `executable` is the program's path: the script's own for a ``#!`` script, else ``exe=``; `name`
+    its base name, or the applet's for a multi-call binary. `truncated` tells that the log lacks
+    some of its arguments.
+    """
+
+    id: EventId
+    caller: Caller
+    arguments: Arguments
+    directory: bytes | None
+    executable: bytes | None
+    name: bytes | None
+    is_script: bool
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A process, `caller`, that made another, `child`, in its own image.
+
+    `is_thread` tells that it made a thread and no process, None that the log does not tell
+    (clone3's flags lie in memory). Within a pid namespace `child` is the number inside it, as the
+    call returned it.
+    """
+
+    id: EventId
+    caller: Caller
+    child: int
+    is_thread: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A process that ends, or, with `thread_only`, a thread that may have been its last."""
+
+    id: EventId
+    caller: Caller
+    thread_only: bool
+
+
+def read_process_event(event: AuditEvent) -> Exec | Fork | Exit | None:
+    """Return what `event` says of processes, None where it says nothing.
+
+    A failed call is nothing, and so is one whose SYSCALL record is lost.
+    """
+    syscall = event.first("SYSCALL")
+    if syscall is None:
+        return None
+    executed = event.all("EXECVE")
+    arch, number = syscall.number("arch", 16), syscall.number("syscall")
+    name = syscall_name(arch, number)
+    kind = Deed.EXEC if executed else deed(name)
+    if kind is None or (kind is Deed.EXEC and not executed):
+        return None
+    if kind in (Deed.EXEC, Deed.FORK) and syscall.token("success") != "yes":
+        return None
+    caller = _caller(syscall, name)
+    if caller is None:
+        return None
+    if kind is Deed.EXEC:
+        return _exec(event, caller, executed)
+    if kind is Deed.FORK:
+        return _fork(event, caller)
+    return Exit(event.id, caller, thread_only=kind is Deed.EXIT_THREAD)
+
+
+def basename(path: bytes) -> bytes:
+    """Return what follows the last slash of `path`."""
+    return path.rpartition(b"/")[2]
+
+
+def absolute(path: bytes, directory: bytes | None) -> bytes | None:
+    """Return `path` as an absolute one, seen from `directory`; None where that is not known.
+
+    ``.`` and ``..`` are resolved by their text: the log does not tell where links lead.
+    """
+    if not path.startswith(b"/"):
+        if directory is None or not directory.startswith(b"/"):
+            return None
+        path = directory + b"/" + path
+    return b"/" + posixpath.normpath(path).lstrip(b"/")
+
+
+def _caller(syscall: Record, name: str | None) -> Caller | None:
+    pid = syscall.number("pid")
+    if pid is None:
+        return None
+    fields = ("auid", "uid", "gid", "euid", "suid", "fsuid", "egid", "sgid", "fsgid")
+    names = {
+        field: text
+        for field in fields
+        if (text := syscall.interpretation(field.upper())) is not None
+    }
+    tty = syscall.data("tty")
+    return Caller(
+        pid=pid,
+        ppid=syscall.number("ppid"),
+        ids={field: _id(syscall, field) for field in fields},
+        names=names,
+        session=_id(syscall, "ses"),
+        tty=None if tty == b"(none)" else tty,
+        comm=syscall.data("comm"),
+        exe=syscall.data("exe"),
+        key=syscall.data("key"),
+        arch=syscall.number("arch", 16),
+        arch_text=syscall.interpretation("ARCH") or syscall.text("arch"),
+        call=name or syscall.interpretation("SYSCALL"),
+        call_text=name or syscall.interpretation("SYSCALL") or syscall.text("syscall"),
+        exit=syscall.number("exit"),
+        registers={
+            field: token
+            for field in ("a0", "a1", "a2", "a3")
+            if (token := syscall.token(field)) is not None
+        },
+    )
+
+
+def _id(syscall: Record, name: str) -> int | None:
+    value = syscall.number(name)
+    return None if value == _UNSET_ID else value
+
+
+def _exec(event: AuditEvent, caller: Caller, executed: tuple[Record, ...]) -> Exec:
+    arguments = assemble_arguments(executed)
+    directory_record = event.first("CWD")
+    directory = None if directory_record is None else directory_record.data("cwd")
+    paths = {
+        item: path
+        for record in event.all("PATH")
+        if (item := record.number("item")) is not None and (path := record.data("name")) is not None
+    }
+    script = _script(paths, arguments.values)
+    is_script = script is not None
+    executable = absolute(script, directory) if script is not None else None
+    if executable is None:
+        executable = caller.exe
+    return Exec(
+        id=event.id,
+        caller=caller,
+        arguments=arguments,
+        directory=directory,
+        executable=executable,
+        name=basename(script) if script is not None else _program_name(caller, arguments.values),
+        is_script=is_script,
+        truncated=arguments.truncated,
+    )
+
+
+def _script(paths: dict[int, bytes], arguments: tuple[bytes, ...]) -> bytes | None:
+    """Return the path of the script that ran, as it was given, None where none did.
+
+    For a script the kernel opens the script (PATH item 0), then its interpreter (item 1, and on,
+    if that is a script too), and makes the interpreter's path argv[0] and the script's an argument
+    behind it. A program may be given such an argv without being a script, which is why the paths
+    are asked, too; the loader of an ELF program can never stand for an interpreter.
+    """
+    if 0 not in paths or len(arguments) < 2:
+        return None
+    for depth in range(1, len(paths)):
+        if paths.get(depth) != arguments[0]:
+            continue
+        if _LOADER.search(paths[depth]):
+            return None
+        if paths[0] in arguments[1 : 2 * depth + 1]:
+            return paths[0]
+    return None
+
+
+def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:
+    if caller.exe is None:
+        return None
+    name = basename(caller.exe)
+    if name.startswith(_MULTI_CALL) and arguments:
+        # A login shell's argv[0] begins with a dash.
+        applet = basename(arguments[0]).removeprefix(b"-")
+        return applet or name
+    return name
+
+
+def _fork(event: AuditEvent, caller: Caller) -> Fork | None:
+    if caller.exit is None or caller.exit <= 0:
+        return None
+    return Fork(event.id, caller, caller.exit, _is_thread(caller))
+
+
+def _is_thread(caller: Caller) -> bool | None:
+    if caller.call == "clone3":
+        return None
+    if caller.call != "clone":
+        return False
+    try:
+        flags = int(caller.registers[clone_flags_argument(caller.arch)], 16)
+    except (KeyError, ValueError):
+        return None
+    return bool(flags & _CLONE_THREAD)

@@ -1,0 +1,106 @@
+"""Reassembly: the records of interleaved events back into events.
+
+Sources: the order of an event's records is that of `audit_log_exit` (kernel/auditsc.c): SYSCALL,
+the records special to the call, CWD, PATH, PROCTITLE, EOE.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from auditrule.audit.event import AuditEvent
+
+if TYPE_CHECKING:
+    from auditrule.audit.record import EventId, Record
+
+# Record types that the kernel or auditd writes alone (include/uapi/linux/audit.h and
+# audit-userspace's audit-records.h: 1100-1299 and 2000-2999 are user space's and auditd's).
+# Types that are also seen inside a syscall's event, such as CONFIG_CHANGE, are not among them.
+_ALONE = ("USER", "DAEMON_", "CRED_", "CRYPTO_", "ANOM_LOGIN", "ANOM_ROOT", "SERVICE_", "SYSTEM_")
+_LAST = frozenset({"PROCTITLE", "EOE"})
+
+
+@dataclass(slots=True)
+class _Pending:
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+    # The log's clock when the event's newest record came. Not the event's own time, which is the
+    # call's entry and may lie far back (an exec from a slow file system).
+    touched_ms: int = 0
+
+
+class Reassembler:
+    """Takes records one by one and gives back events, each when it is complete.
+
+    An event is complete
+
+    - when its PROCTITLE or EOE record has come, or its only record (``whole`` is true), else
+    - when `max_age` seconds of the log's time have passed since its last record, or
+    - when more than `max_pending` events, or `max_bytes` of records, are waiting: then the one
+      that has waited longest without a record goes first, or
+    - when `flush` is called.
+
+    Guarantees: every record but a late EOE is in exactly one event; an event's records stay in
+    order; memory is bounded by `max_bytes` and one record. Events come out in order of completion.
+    """
+
+    def __init__(
+        self, *, max_pending: int = 1000, max_age: float = 2.0, max_bytes: int = 64 << 20
+    ) -> None:
+        if max_pending < 1 or max_bytes < 1 or max_age < 0:
+            raise ValueError("the limits of reassembly must be positive")
+        self._max_pending = max_pending
+        self._max_age_ms = int(max_age * 1000)
+        self._max_bytes = max_bytes
+        # In order of the newest record: the first has waited longest.
+        self._pending: OrderedDict[EventId, _Pending] = OrderedDict()
+        self._size = 0
+        self._clock_ms = 0
+
+    def __len__(self) -> int:
+        """Return the number of events that are waiting for records."""
+        return len(self._pending)
+
+    def push(self, record: Record) -> list[AuditEvent]:
+        """Take `record`; return the events that are complete now, often none."""
+        event_id = record.event_id
+        self._clock_ms = max(self._clock_ms, event_id.time_ms)
+        kind = record.type
+        if event_id not in self._pending:
+            if kind == "EOE":  # behind the PROCTITLE that ended its event; it carries nothing
+                return self._overdue()
+            if kind.startswith(_ALONE):
+                return [AuditEvent(event_id, (record,), whole=True), *self._overdue()]
+        pending = self._pending.setdefault(event_id, _Pending())
+        pending.records.append(record)
+        pending.size += len(record.line)
+        self._size += len(record.line)
+        pending.touched_ms = self._clock_ms
+        self._pending.move_to_end(event_id)
+        if kind in _LAST:
+            return [self._close(event_id, whole=True), *self._overdue()]
+        return self._overdue()
+
+    def flush(self) -> list[AuditEvent]:
+        """Return all that is waiting, as at the end of the input or when a live log is quiet."""
+        return [self._close(event_id, whole=False) for event_id in list(self._pending)]
+
+    def _overdue(self) -> list[AuditEvent]:
+        closed = []
+        while self._pending:
+            event_id, oldest = next(iter(self._pending.items()))
+            if (
+                len(self._pending) <= self._max_pending
+                and self._size <= self._max_bytes
+                and self._clock_ms - oldest.touched_ms <= self._max_age_ms
+            ):
+                break
+            closed.append(self._close(event_id, whole=False))
+        return closed
+
+    def _close(self, event_id: EventId, *, whole: bool) -> AuditEvent:
+        pending = self._pending.pop(event_id)
+        self._size -= pending.size
+        return AuditEvent(event_id, tuple(pending.records), whole)

@@ -1,0 +1,132 @@
+"""A record: one line of auditd's log, its fields decoded on demand."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from auditrule.audit.grammar import Body, Field, Header, parse_body, parse_header
+from auditrule.audit.text import decode_text
+from auditrule.audit.values import decode_value, is_untrusted
+
+
+class EventId(NamedTuple):
+    """What the records of one event have in common.
+
+    The serial alone repeats after a reboot, and in the logs of several hosts; the three together
+    do not. `node` is None where the log names no host.
+    """
+
+    node: str | None
+    seconds: int
+    millis: int
+    serial: int
+
+    @property
+    def time_ms(self) -> int:
+        """The event's time in milliseconds since the epoch."""
+        return self.seconds * 1000 + self.millis
+
+    def __str__(self) -> str:
+        """Return the id as ausearch writes it, ``SECONDS.MILLIS:SERIAL``."""
+        return f"{self.seconds}.{self.millis:03d}:{self.serial}"
+
+
+class Record:
+    """One record of the log.
+
+    The header is parsed at once, the body when a field is first asked for: most records belong to
+    events that no rule looks at. Of several fields of one name the first counts, which is the
+    kernel's. Values are decoded as auditrule.audit.values says; a field that is not there, or
+    whose value means "absent", is None.
+    """
+
+    __slots__ = ("_body", "_by_name", "header", "line")
+
+    def __init__(self, line: bytes, header: Header) -> None:
+        self.line = line
+        self.header = header
+        self._body: Body | None = None
+        self._by_name: dict[str, str] | None = None
+
+    @classmethod
+    def parse(cls, line: bytes) -> Record:
+        """Return the record in `line`, given without its newline.
+
+        A carriage return at the end (a log that went through Windows) is no part of it. Raises
+        RecordError where the line is no record.
+        """
+        line = line.removesuffix(b"\r")
+        return cls(line, parse_header(line))
+
+    def __repr__(self) -> str:
+        """Return a short form for tests and logs."""
+        return f"<Record {self.type} {self.event_id}>"
+
+    @property
+    def type(self) -> str:
+        """The record's type, such as ``SYSCALL``."""
+        return self.header.type
+
+    @property
+    def event_id(self) -> EventId:
+        """The event that the record belongs to."""
+        header = self.header
+        return EventId(header.node, header.seconds, header.millis, header.serial)
+
+    @property
+    def body(self) -> Body:
+        """The record's fields as they stand in it."""
+        if self._body is None:
+            self._body = parse_body(self.line[self.header.body_start :].decode("latin-1"))
+        return self._body
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The record's fields in their order, values not decoded."""
+        return self.body.fields
+
+    @property
+    def enriched(self) -> tuple[Field, ...]:
+        """The fields that auditd added (``log_format = ENRICHED``), values not decoded."""
+        return self.body.enriched
+
+    def token(self, name: str) -> str | None:
+        """Return the value of field `name` as it stands in the record."""
+        if self._by_name is None:
+            self._by_name = {field.name: field.token for field in reversed(self.fields)}
+        return self._by_name.get(name)
+
+    def data(self, name: str) -> bytes | None:
+        """Return the value of field `name` as bytes."""
+        token = self.token(name)
+        if token is None:
+            return None
+        return decode_value(token, untrusted=is_untrusted(self.type, name))
+
+    def text(self, name: str) -> str | None:
+        """Return the value of field `name` as text (auditrule.audit.text)."""
+        data = self.data(name)
+        return None if data is None else decode_text(data)
+
+    def number(self, name: str, base: int = 10) -> int | None:
+        """Return the value of field `name` as a whole number, or None where it is none."""
+        token = self.token(name)
+        if token is None or not token.isascii() or len(token) > 20 or "_" in token:
+            return None
+        try:
+            return int(token, base)
+        except ValueError:
+            return None
+
+    def interpretation(self, name: str) -> str | None:
+        """Return what auditd says field `name` means, such as ``root`` for ``UID``.
+
+        None where it says nothing or does not know: ``unset``, ``unknown(1000)``.
+        """
+        for field in self.enriched:
+            if field.name == name:
+                data = decode_value(field.token, untrusted=False)
+                if data is None or data == b"unset" or data.startswith(b"unknown("):
+                    return None
+                return decode_text(data)
+        return None

@@ -1,0 +1,287 @@
+"""The commands of ``auditrule``: options in, the work done elsewhere, an exit code out.
+
+Exit codes: 0 done, whether or not there were alerts; 1 something could not be done; 2 wrong usage.
+What a command needs is imported when it runs, so that ``--help`` and ``--version`` are quick.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditrule import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditrule.rules.ruleset import RuleSet
+
+app = typer.Typer(
+    name="auditrule",
+    help="Run Elastic's detection rules on auditd's log.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Look at rules.")
+app.add_typer(rules_app, name="rules")
+
+Logs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="LOG...",
+        help="Audit logs: files (plain, gz, bz2, xz or zst), folders of them, or - for standard "
+        "input. The files of a rotated log are read in order of time.",
+        show_default=False,
+    ),
+]
+RulePaths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rules",
+        metavar="PATH",
+        help="A rule file or a folder of them, instead of the bundled rules. May be repeated.",
+        show_default=False,
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Only what happened at this time or later: 2026-11-24, 2026-11-24T03:15, with Z or "
+        "an offset, or seconds since the epoch. UTC unless it says otherwise.",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only what happened before this time.", show_default=False),
+]
+HostName = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        metavar="NAME",
+        help="The host that the logs are from, where they have no node= that names it.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Append to this file; - is standard output.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    logging.basicConfig(
+        format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr
+    )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8, whatever the locale.
+        sys.stdout.reconfigure(encoding="utf-8")
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output has gone, as head does. Nothing may be flushed any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"auditrule {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version_asked: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="Example: auditrule replay /evidence/web1/audit.log* --host web1 -o alerts.ndjson"
+)
+def replay(
+    logs: Logs,
+    rules: RulePaths = None,
+    output: Output = "-",
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="ndjson|text",
+            help="One JSON object a line, or text for people; text on a terminal unless told.",
+            show_default=False,
+        ),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    host: HostName = None,
+    progress: Annotated[
+        bool | None,
+        typer.Option(
+            "--progress/--no-progress",
+            help="Show a progress bar on standard error; on a terminal unless told.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run rules over archived audit logs and print the alerts."""
+    from auditrule.cli.replaying import run_replay
+
+    if output_format not in (None, "ndjson", "text"):
+        raise typer.BadParameter("must be ndjson or text", param_hint="--format")
+    ok = run_replay(
+        logs,
+        rules=_load(rules),
+        output=output,
+        output_format=output_format,
+        since=_time(since, "--since"),
+        until=_time(until, "--until"),
+        host=host,
+        progress=progress,
+    )
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command(epilog="Example: auditrule events /var/log/audit | jq -r .process.command_line")
+def events(
+    logs: Logs,
+    output: Output = "-",
+    since: Since = None,
+    until: Until = None,
+    host: HostName = None,
+) -> None:
+    """Print each program that started as an ECS document, one JSON object a line."""
+    from auditrule.cli.replaying import run_events
+
+    ok = run_events(
+        logs,
+        output=output,
+        since=_time(since, "--since"),
+        until=_time(until, "--until"),
+        host=host,
+    )
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command(epilog="Example: auditrule run --config /etc/auditrule/auditrule.toml")
+def run(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings; /etc/auditrule/auditrule.toml if it is there, else the defaults.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Follow this log rather than the settings'; - reads auditd's plugin stream from "
+            "standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    rules: RulePaths = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Append alerts to this file rather than the settings'; - is standard output.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Follow a live audit log and write alerts as they happen, until SIGTERM or SIGINT."""
+    from auditrule.cli.running import run_daemon
+
+    raise typer.Exit(0 if run_daemon(config, source=source, rules=rules, output=output) else 1)
+
+
+@rules_app.command("list", epilog="Example: auditrule rules list --rules ./rules")
+def rules_list(rules: RulePaths = None) -> None:
+    """List the rules that would run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from auditrule.rules.ruleset import rule_rows
+
+    found = _load(rules)
+    table = Table("Name", "Severity", "Risk", "Tactics", "Id", box=None, header_style="bold")
+    for row in rule_rows(found.rules):
+        table.add_row(row.name, row.severity, row.risk_score, row.tactics, row.id)
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@rules_app.command("check", epilog="Example: auditrule rules check ./rules && echo good")
+def rules_check(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Rule files and folders.", show_default=False),
+    ],
+) -> None:
+    """Check rule files: exit 1 if any is broken, and say where and why."""
+    from auditrule.rules.loader import load_rules
+
+    found = load_rules(paths)
+    for rule in found.rules:
+        typer.echo(f"{rule.path}: ok: {rule.name}")
+    for notice in found.notices():
+        typer.echo(notice)
+    typer.echo(str(found.counts))
+    raise typer.Exit(0 if found.ok else 1)
+
+
+def _load(paths: Iterable[Path] | None) -> RuleSet:
+    """Load rules; say what is wrong, and give up only where no rule is left."""
+    from auditrule.resources import bundled_rules
+    from auditrule.rules.loader import load_rules
+
+    found = load_rules(list(paths or ()) or [bundled_rules()])
+    for error in found.errors:
+        typer.echo(f"broken rule: {error}", err=True)
+    for unsupported in found.unsupported:
+        typer.echo(f"rule not run: {unsupported}", err=True)
+    if not found.rules:
+        typer.echo("there is no rule to run", err=True)
+        raise typer.Exit(1)
+    return found
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if text.replace(".", "", 1).isdigit() and not (len(text) == 8 and text.isdigit()):
+            return datetime.fromtimestamp(float(text), UTC)
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(
+            f"{text!r} is no time such as 2026-11-24 or 2026-11-24T03:15:00Z", param_hint=option
+        ) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

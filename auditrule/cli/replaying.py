@@ -1,0 +1,143 @@
+"""``auditrule replay`` and ``auditrule events``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auditrule.alerts.sink import FileSink, StreamSink
+from auditrule.cli.show import show_alert
+from auditrule.replay import Replay
+from auditrule.rules.detector import Detector
+from auditrule.source.errors import SourceError, plain_reason
+from auditrule.source.logset import find_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from auditrule.alerts.model import Alert
+    from auditrule.alerts.sink import Sink
+    from auditrule.rules.ruleset import RuleSet
+    from auditrule.source.logset import LogSets
+
+
+class _TextSink:
+    """Shows alerts as text for people (auditrule.alerts.sink.Sink)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+
+    def write(self, alert: Alert) -> None:
+        self._console.print(show_alert(alert))
+
+    def close(self) -> None:
+        """Leave the stream open: it is its owner's."""
+
+
+def run_replay(
+    logs: list[Path],
+    *,
+    rules: RuleSet,
+    output: str,
+    output_format: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    host: str | None,
+    progress: bool | None,
+) -> bool:
+    """Replay `logs`, write the alerts, and tell whether all went well."""
+    began = time.monotonic()
+    found = _find(logs)
+    with _progress(found, progress) as on_progress:
+        replay = Replay(found, host=host, since=since, until=until, on_progress=on_progress)
+        with _sink(output, output_format) as sink:
+            for alert in replay.alerts(Detector(rules.rules)):
+                sink.write(alert)
+    counts = replay.counts
+    typer.echo(
+        f"{counts.records:,} records, {counts.events:,} events, {counts.execs:,} execs, "
+        f"{counts.alerts:,} alerts, {counts.unparsed + replay.overlong:,} unparsed lines, "
+        f"{time.monotonic() - began:.1f} seconds",
+        err=True,
+    )
+    return not replay.problems and not rules.errors
+
+
+def run_events(
+    logs: list[Path],
+    *,
+    output: str,
+    since: datetime | None,
+    until: datetime | None,
+    host: str | None,
+) -> bool:
+    """Write the document of each program that started, and tell whether all went well."""
+    replay = Replay(_find(logs), host=host, since=since, until=until)
+    with nullcontext(sys.stdout) if output == "-" else _append(output) as stream:
+        for document in replay.documents():
+            stream.write(document.to_json() + "\n")
+        stream.flush()
+    return not replay.problems
+
+
+def _find(logs: list[Path]) -> LogSets:
+    try:
+        found = find_logs(logs)
+    except SourceError as error:
+        raise _failure(str(error)) from None
+    for skipped in found.skipped:
+        typer.echo(f"passed over: {skipped.path}: {skipped.reason}", err=True)
+    return found
+
+
+@contextmanager
+def _sink(output: str, output_format: str | None) -> Iterator[Sink]:
+    text = output_format == "text" or (
+        output_format is None and output == "-" and sys.stdout.isatty()
+    )
+    if text:
+        with nullcontext(sys.stdout) if output == "-" else _append(output) as stream:
+            yield _TextSink(stream)
+        return
+    if output == "-":
+        yield StreamSink(sys.stdout)
+        return
+    try:
+        with FileSink(Path(output)) as sink:
+            yield sink
+    except OSError as error:
+        raise _failure(f"{output}: {plain_reason(error)}") from None
+
+
+@contextmanager
+def _append(path: str) -> Iterator[TextIO]:
+    try:
+        with Path(path).open("a", encoding="utf-8") as stream:
+            yield stream
+    except OSError as error:
+        raise _failure(f"{path}: {plain_reason(error)}") from None
+
+
+@contextmanager
+def _progress(logs: LogSets, asked: bool | None) -> Iterator[Callable[[int], None] | None]:
+    shown = sys.stderr.isatty() if asked is None else asked
+    if not shown or not logs.size:
+        yield None
+        return
+    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("replay", total=logs.size)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _failure(text: str) -> typer.Exit:
+    typer.echo(text, err=True)
+    return typer.Exit(1)

@@ -1,0 +1,180 @@
+"""Settings: from a TOML file, overridden by environment variables ``AUDITRULE_…``.
+
+A nested key is set by its path with two underscores between: ``AUDITRULE_ALERTS__PATH``. The file
+`config/auditrule.toml` documents every key with its default. Unknown keys and wrong types are
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as EnvironmentValueError
+
+from auditrule.source.errors import plain_reason
+
+DEFAULT_FILE = Path("/etc/auditrule/auditrule.toml")
+_PREFIX = "AUDITRULE_"
+_DELIMITER = "__"
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(ValueError):
+    """Settings cannot be used; the text says where they stand, which key, and why."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogSettings(_Section):
+    """``[log]``: what is followed."""
+
+    path: Path = Path("/var/log/audit/audit.log")
+    start: Literal["end", "beginning"] = "end"
+    max_line: Positive = 1 << 20
+
+
+class RuleSettings(_Section):
+    """``[rules]``: which rules run; none named means the bundled ones."""
+
+    paths: tuple[Path, ...] = ()
+
+
+class AlertSettings(_Section):
+    """``[alerts]``: where alerts go; ``-`` is standard output."""
+
+    path: Path = Path("/var/log/auditrule/alerts.ndjson")
+
+
+class HostSettings(_Section):
+    """``[host]``: what the host is called, if not by its own name."""
+
+    name: Annotated[str, Field(min_length=1)] | None = None
+
+
+class ReassemblySettings(_Section):
+    """``[reassembly]``: the limits of events that wait for records."""
+
+    max_pending: Positive = 1000
+    max_age: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    max_bytes: Positive = 64 << 20
+
+
+class ProcessSettings(_Section):
+    """``[processes]``: the limits of the process table, and whether /proc is asked."""
+
+    max_processes: Positive = 65_536
+    max_bytes: Positive = 64 << 20
+    proc: bool = True
+
+
+class LoggingSettings(_Section):
+    """``[logging]``: the daemon's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """All settings of the daemon."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True
+    )
+
+    log: LogSettings = LogSettings()
+    rules: RuleSettings = RuleSettings()
+    alerts: AlertSettings = AlertSettings()
+    host: HostSettings = HostSettings()
+    reassembly: ReassemblySettings = ReassemblySettings()
+    processes: ProcessSettings = ProcessSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override what is given, which is the file."""
+        return env_settings, init_settings
+
+
+_SECTIONS: dict[str, type[_Section]] = {
+    name: type(field.default) for name, field in Settings.model_fields.items()
+}
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Return the settings of the file at `path` and the environment.
+
+    Without a path, the file is /etc/auditrule/auditrule.toml if it is there, and else the
+    defaults hold. Raises SettingsError.
+    """
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    values = {} if path is None else _read(path)
+    _refuse_unknown_sections()
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain("the environment", error))) from None
+    except EnvironmentValueError as error:
+        # The message names the section; a list is the one value that needs a form of its own.
+        raise SettingsError(f'the environment: {error} (a list is written ["…", "…"])') from None
+
+
+def _read(path: Path) -> dict[str, dict[str, object]]:
+    """Return the tables of the file, checked: in TOML, a number between quotes is none."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {plain_reason(error)}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    problems: list[str] = []
+    for name, table in values.items():
+        section = _SECTIONS.get(name)
+        if section is None:
+            problems.append(f"{path}: {name}: no such section; there are {', '.join(_SECTIONS)}")
+            continue
+        try:
+            section.model_validate_json(json.dumps(table, default=str), strict=True)
+        except ValidationError as error:
+            problems += _explain(str(path), error, name)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return values
+
+
+def _refuse_unknown_sections() -> None:
+    for name in os.environ:
+        section, separator, _ = name.removeprefix(_PREFIX).partition(_DELIMITER)
+        if name.startswith(_PREFIX) and separator and section.lower() not in _SECTIONS:
+            raise SettingsError(f"the environment: {name}: no such setting")
+
+
+def _explain(where: str, error: ValidationError, *section: str) -> list[str]:
+    """Return a line for each of the problems: where, which key, why."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in (*section, *problem["loc"]))
+        reason = "no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{where}: {key}: {reason[:1].lower()}{reason[1:]}")
+    return lines

@@ -1,0 +1,257 @@
+"""The processes that the log, and on a live host /proc, has introduced: whose child is whose.
+
+An audit record names a parent by its pid only. The table remembers what each pid ran, through
+execs, forks that are audited, and exits, so that an exec's parent can be described. It errs on
+the side of not knowing: a pid may have had several owners, and a wrong parent would let an
+exclusion hide an attack.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# A parent is read from a child's record after its own exit began only if the two ran at once;
+# clocks of the records are those of the calls' entries, in steps of a tick (1 to 10 ms).
+_EXIT_GRACE_MS = 100
+# /proc tells when a process started in ticks of 10 ms, and the boot time by the second is what it
+# is counted from.
+_PROC_SLACK_MS = 1_500
+_ENTRY_OVERHEAD = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a process runs, as text; a forked child shares its parent's image."""
+
+    executable: str | None = None
+    name: str | None = None
+    args: tuple[str, ...] = ()
+    args_count: int | None = None
+    working_directory: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that it takes."""
+        texts = (self.executable, self.name, self.working_directory, *self.args)
+        return sum(len(text) for text in texts if text) + 60 * len(self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a process runs as; None where that is not known."""
+
+    user_id: int | None = None
+    user_name: str | None = None
+    group_id: int | None = None
+    group_name: str | None = None
+    interactive: bool | None = None
+
+
+@dataclass(slots=True)
+class ProcessEntry:
+    """One life of a pid.
+
+    `started_ms` is the time of the exec or fork that began this image (milliseconds since the
+    epoch), `serial` that event's serial, 0 where /proc told. `exited_ms` is set once its end has
+    been logged. `image` is None where a fork is known but not what its parent ran. `threads` tells
+    that it may have made threads, `maybe_thread` that it may be one itself, whose end no record
+    would tell.
+    """
+
+    pid: int
+    image: Image | None
+    owner: Owner
+    started_ms: int
+    serial: int
+    exited_ms: int | None = None
+    threads: bool = False
+    maybe_thread: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Tell a process from the mere end of one."""
+        return self.started_ms > 0
+
+
+class LiveProcesses(Protocol):
+    """What a live host can tell of its processes now."""
+
+    def find(self, pid: int) -> ProcessEntry | None:
+        """Return the process that has `pid` now, `started_ms` being when it was made."""
+
+    def started_ms(self, pid: int) -> int | None:
+        """Return when the process that has `pid` now was made, cheaply."""
+
+
+class ProcessTable:
+    """Processes by host and pid, the most recently used ones.
+
+    At most `max_processes` entries and roughly `max_bytes` of images are kept; the entry that was
+    used longest ago goes first (`evictions` counts them). A host is told by its name, None being the
+    one whose log this is: with `live`, its processes are asked of it where the log does not tell.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_processes: int = 65_536,
+        max_bytes: int = 64 << 20,
+        live: LiveProcesses | None = None,
+    ) -> None:
+        if max_processes < 1 or max_bytes < 1:
+            raise ValueError("the limits of the process table must be positive")
+        self._max_processes = max_processes
+        self._max_bytes = max_bytes
+        self._live = live
+        self._entries: OrderedDict[tuple[str | None, int], ProcessEntry] = OrderedDict()
+        self._size = 0
+        self._forks_are_logged: set[str | None] = set()
+        self._exits_are_logged: set[str | None] = set()
+        self.evictions = 0
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)
+
+    def fill(self, processes: Iterable[ProcessEntry]) -> None:
+        """Take the `processes` that run already, as a live daemon does at its start."""
+        for entry in processes:
+            self._put(None, entry)
+
+    def exec(self, host: str | None, entry: ProcessEntry) -> None:
+        """Take the start of a program: the pid's image from now on."""
+        self._put(host, entry)
+
+    def fork(
+        self, host: str | None, *, parent: ProcessEntry, child: int, may_be_thread: bool
+    ) -> None:
+        """Take a fork: `child` shares the image of its parent from the call's time on.
+
+        `parent` describes the caller as the fork's own record does (its `started_ms` and `serial`
+        are the fork's), and introduces it where the table does not know it better. The record is
+        written when the call returns, so the child may have executed a program, or ended, before:
+        that was at or after the call's time, and stays. Anything older is a previous owner of the
+        pid. If that one has not ended, though ends are logged, then it was killed, or `child` is a
+        number inside a container's pid namespace and names somebody else here: the image of the
+        pid is not known from then on.
+        """
+        self._forks_are_logged.add(host)
+        at = parent.started_ms
+        caller = self._alive(host, parent.pid, at)
+        if caller is None or caller.image is None:
+            caller = parent
+            self._put(host, parent)
+        caller.threads = caller.threads or may_be_thread
+        image, exited_ms = caller.image, None
+        known = self._entries.get((host, child))
+        if known is not None:
+            if known.started_ms >= at:
+                return
+            if known.exited_ms is None:
+                if host in self._exits_are_logged and not known.maybe_thread:
+                    image = None
+            elif known.exited_ms >= at:
+                exited_ms = known.exited_ms
+        self._put(
+            host,
+            ProcessEntry(
+                child,
+                image,
+                parent.owner,
+                at,
+                parent.serial,
+                exited_ms=exited_ms,
+                maybe_thread=may_be_thread,
+            ),
+        )
+
+    def thread_made(self, host: str | None, pid: int) -> None:
+        """Take note that `pid` has more than one thread."""
+        entry = self._entries.get((host, pid))
+        if entry is not None:
+            entry.threads = True
+
+    def exit(self, host: str | None, pid: int, at_ms: int, *, thread_only: bool) -> None:
+        """Take the end of a process, at `at_ms`.
+
+        The end of one thread (`thread_only`) is the process's only if it never made another,
+        which is known where forks are logged.
+        """
+        entry = self._entries.get((host, pid))
+        if thread_only:
+            if entry is None or entry.threads or host not in self._forks_are_logged:
+                return
+        else:
+            self._exits_are_logged.add(host)
+        if entry is None:
+            # The fork's record may still come, and must not bring a dead process to life.
+            entry = ProcessEntry(pid, None, Owner(), 0, 0)
+            self._put(host, entry)
+        if entry.started_ms <= at_ms:
+            entry.exited_ms = at_ms
+
+    def parent(self, host: str | None, pid: int, at_ms: int) -> ProcessEntry | None:
+        """Return the process that had `pid` at `at_ms` and was a parent then.
+
+        None where no owner is known, where the known one had ended, or began later.
+        """
+        entry = self._alive(host, pid, at_ms)
+        if self._live is not None and host is None:
+            entry = self._ask(self._live, pid, at_ms, entry)
+        if entry is not None:
+            self._entries.move_to_end((host, pid))
+        return entry
+
+    def _alive(self, host: str | None, pid: int, at_ms: int) -> ProcessEntry | None:
+        entry = self._entries.get((host, pid))
+        if entry is None or not entry.is_known or entry.started_ms > at_ms:
+            return None
+        if entry.exited_ms is not None and entry.exited_ms + _EXIT_GRACE_MS < at_ms:
+            return None
+        return entry
+
+    def _ask(
+        self,
+        live: LiveProcesses,
+        pid: int,
+        at_ms: int,
+        entry: ProcessEntry | None,
+    ) -> ProcessEntry | None:
+        made = live.started_ms(pid)
+        if made is None or made > at_ms + _PROC_SLACK_MS:
+            return entry
+        if (
+            entry is not None
+            and entry.image is not None
+            and made <= entry.started_ms + _PROC_SLACK_MS
+        ):
+            return entry
+        # Made after what the table knows of this pid: another process, whose fork was not logged.
+        found = live.find(pid)
+        if found is None:
+            return None
+        self._put(None, found)
+        return found
+
+    def _put(self, host: str | None, entry: ProcessEntry) -> None:
+        key = (host, entry.pid)
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self._size -= _size(old)
+        self._entries[key] = entry
+        self._size += _size(entry)
+        while len(self._entries) > self._max_processes or (
+            self._size > self._max_bytes and len(self._entries) > 1
+        ):
+            _, gone = self._entries.popitem(last=False)
+            self._size -= _size(gone)
+            self.evictions += 1
+
+
+def _size(entry: ProcessEntry) -> int:
+    return _ENTRY_OVERHEAD + (entry.image.size if entry.image is not None else 0)

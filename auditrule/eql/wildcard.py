@@ -1,0 +1,132 @@
+"""Wildcard patterns (`*` any run, `?` one character), matched in time linear in the value's length.
+
+There is no escape: Elasticsearch has none either, so a literal `*` cannot be asked for in `:` and
+`like`. Backslashes stand for themselves.
+
+Upper and lower case are folded character by character, so that folding never changes a string's
+length and `?` keeps its meaning. The fold is `str.lower` but for its two exceptions: "İ" becomes
+"i" (not two characters), and a final "ς" is "σ" like any other. "ß" and "ss" stay different, "ẞ" is
+"ß". Elasticsearch itself folds ASCII only; beyond ASCII this matches more than it does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+Matcher: TypeAlias = Callable[[str], bool]
+
+
+def fold(text: str) -> str:
+    """Return the text with each character, by itself, replaced by its lower case."""
+    if text.isascii():
+        return text.lower()
+    return text.replace("İ", "i").lower().replace("ς", "σ")
+
+
+def any_of(patterns: Iterable[str], *, ignore_case: bool) -> Matcher:
+    """Return a function that tells whether a value as a whole matches one of the patterns.
+
+    The value's case is folded once for all patterns. Patterns without `?` that are literal, or have
+    `*` at one end only, are looked up together.
+    """
+    literals: set[str] = set()
+    prefixes: list[str] = []
+    suffixes: list[str] = []
+    others: list[Matcher] = []
+    for pattern in dict.fromkeys(fold(p) if ignore_case else p for p in patterns):
+        head, star, tail = pattern.partition("*")
+        if "?" in pattern or "*" in tail:
+            others.append(wildcard(pattern))
+        elif not star:
+            literals.add(pattern)
+        elif not tail:
+            prefixes.append(head)
+        elif not head:
+            suffixes.append(tail)
+        else:
+            others.append(wildcard(pattern))
+    return _combine(frozenset(literals), tuple(prefixes), tuple(suffixes), others, ignore_case)
+
+
+def _combine(
+    literals: frozenset[str],
+    prefixes: tuple[str, ...],
+    suffixes: tuple[str, ...],
+    others: list[Matcher],
+    ignore_case: bool,
+) -> Matcher:
+    def match(value: str) -> bool:
+        if ignore_case:
+            value = fold(value)
+        if value in literals or value.startswith(prefixes) or value.endswith(suffixes):
+            return True
+        # A generator would cost more than most of the matches.
+        for other in others:  # noqa: SIM110
+            if other(value):
+                return True
+        return False
+
+    return match
+
+
+def wildcard(pattern: str) -> Matcher:
+    """Return a case-sensitive matcher of one pattern.
+
+    The runs between the stars are sought from left to right, each at the first place after the one
+    before, which never needs going back. Each is found by `str.find`, or, where it holds `?`, by an
+    expression of fixed length without repetition: both look at a character of the value at most as
+    often as the run is long.
+    """
+    head, *middle = pattern.split("*")
+    if not middle:
+        return _equals(head)
+    tail = middle.pop()
+    starts, ends = _at(head), _at(tail)
+    seekers = [(_seek(run), len(run)) for run in middle if run]
+    at_least = len(head) + len(tail)
+
+    def match(value: str) -> bool:
+        limit = len(value) - len(tail)
+        if len(value) < at_least or not starts(value, 0) or not ends(value, limit):
+            return False
+        position = len(head)
+        for seek, length in seekers:
+            position = seek(value, position, limit)
+            if position < 0:
+                return False
+            position += length
+        return True
+
+    return match
+
+
+def _equals(run: str) -> Matcher:
+    at, length = _at(run), len(run)
+    return lambda value: len(value) == length and at(value, 0)
+
+
+def _at(run: str) -> Callable[[str, int], bool]:
+    """Return a function (value, position) that tells whether the run stands there."""
+    if "?" not in run:
+        return lambda value, position: value.startswith(run, position)
+    match = _fixed_length(run).match
+    return lambda value, position: match(value, position) is not None
+
+
+def _seek(run: str) -> Callable[[str, int, int], int]:
+    """Return a function (value, start, end) that finds the run there, or -1."""
+    if "?" not in run:
+        return lambda value, start, end: value.find(run, start, end)
+    search = _fixed_length(run).search
+
+    def seek(value: str, start: int, end: int) -> int:
+        found = search(value, start, end)
+        return found.start() if found else -1
+
+    return seek
+
+
+def _fixed_length(run: str) -> re.Pattern[str]:
+    return re.compile("".join("." if c == "?" else re.escape(c) for c in run), re.DOTALL)

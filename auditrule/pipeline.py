@@ -1,0 +1,109 @@
+"""The pipeline: lines of the audit log in, ECS documents and alerts out.
+
+Replay and daemon share it; what differs between them, where lines come from and when pending
+events are given up, stays with them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from auditrule.alerts.model import build_alert
+from auditrule.audit.grammar import RecordError
+from auditrule.audit.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from auditrule.alerts.model import Alert
+    from auditrule.audit.event import AuditEvent
+    from auditrule.audit.reassembly import Reassembler
+    from auditrule.ecs.document import Document
+    from auditrule.ecs.mapping import DocumentMapper
+    from auditrule.rules.detector import Detector
+
+_log = logging.getLogger(__name__)
+_SHOWN_BYTES = 80
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went through a pipeline.
+
+    `records` are the lines that are audit records, `unparsed` those that are none. `events` are
+    what the records made, `execs` the programs that started, `truncated` those of them that lack
+    arguments.
+    """
+
+    records: int = 0
+    unparsed: int = 0
+    events: int = 0
+    execs: int = 0
+    truncated: int = 0
+    alerts: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add `other` to these."""
+        for field in fields(self):
+            name = field.name
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class DocumentReader:
+    """Makes ECS documents of one log's lines, in order of their events' completion.
+
+    No line stops it: one that is no record is counted and passed over, and the first of them is
+    said in the log.
+    """
+
+    def __init__(self, *, reassembler: Reassembler, mapper: DocumentMapper) -> None:
+        self._reassembler = reassembler
+        self._mapper = mapper
+        self.counts = Counts()
+
+    @property
+    def pending(self) -> int:
+        """The number of events that wait for records."""
+        return len(self._reassembler)
+
+    def read(self, lines: Iterable[bytes]) -> Iterator[Document]:
+        """Take `lines`, without newlines; yield the documents that they complete."""
+        for line in lines:
+            try:
+                record = Record.parse(line)
+            except RecordError as error:
+                self._pass_over(line, error)
+                continue
+            self.counts.records += 1
+            yield from self._documents(self._reassembler.push(record))
+
+    def finish(self) -> Iterator[Document]:
+        """Yield the documents of the events that were still waiting for records."""
+        yield from self._documents(self._reassembler.flush())
+
+    def _documents(self, events: Iterable[AuditEvent]) -> Iterator[Document]:
+        for event in events:
+            self.counts.events += 1
+            document = self._mapper.map(event)
+            if document is not None:
+                self.counts.execs += 1
+                self.counts.truncated += document.auditd.truncated is not None
+                yield document
+
+    def _pass_over(self, line: bytes, error: RecordError) -> None:
+        self.counts.unparsed += 1
+        if self.counts.unparsed == 1:
+            _log.warning(
+                "a line is %s; it is passed over, as are others like it: %r",
+                error,
+                line[:_SHOWN_BYTES],
+            )
+
+
+def detect(documents: Iterable[Document], detector: Detector) -> Iterator[Alert]:
+    """Yield an alert for each document and each rule of `detector` that it matches, in order."""
+    for document in documents:
+        for rule in detector.detect(document.to_dict()):
+            yield build_alert(document, rule)

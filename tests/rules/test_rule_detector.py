@@ -1,0 +1,214 @@
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditrule import eql
+from auditrule.rules import Detector, Rule, load_rules
+from auditrule.rules.model import RuleFile
+
+VALID = Path(__file__).parents[2] / "fixtures/rules/valid"
+
+
+def make_rule(rule_id: str, query: str, category_field: str = "event.category") -> Rule:
+    file = RuleFile.model_validate(
+        {
+            "rule": {
+                "rule_id": rule_id,
+                "name": rule_id,
+                "description": "A rule.",
+                "severity": "low",
+                "risk_score": 1,
+                "type": "eql",
+                "language": "eql",
+                "query": query,
+            }
+        }
+    )
+    compiled = eql.compile(query, category_field=category_field)
+    return Rule(Path(f"{rule_id}.toml"), file, compiled)
+
+
+def ids(rules: list[Rule]) -> list[str]:
+    return [rule.id for rule in rules]
+
+
+@pytest.fixture(scope="module")
+def fixtures() -> Detector:
+    return Detector(load_rules([VALID]).rules)
+
+
+KEYS_WRITTEN = {
+    "event": {"category": ["file"], "type": ["change"]},
+    "file": {"path": "/home/alice/.ssh/authorized_keys"},
+    "process": {"name": "vi"},
+}
+SHELL = {
+    "event": {"category": ["process"], "type": ["start"]},
+    "process": {
+        "name": "bash",
+        "args": ["bash", "-c", "id"],
+        "args_count": 3,
+        "parent": {"name": "NGINX"},
+    },
+    "user": {"name": "www-data"},
+}
+ROOT = {"user": {"id": "0", "name": "Root"}, "process": {"interactive": True}}
+LOGIN = {"event": {"action": "logged-in", "outcome": "failure"}}
+
+
+def changed(document: Mapping[str, object], **fields: object) -> dict[str, object]:
+    """The document, dotted, with fields (``process__name``) set to other values."""
+    flat: dict[str, object] = {}
+
+    def flatten(part: Mapping[str, object], prefix: str) -> None:
+        for key, value in part.items():
+            if isinstance(value, dict):
+                flatten(value, f"{prefix}{key}.")
+            else:
+                flat[prefix + key] = value
+
+    flatten(document, "")
+    return flat | {name.replace("__", "."): value for name, value in fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("event", "names"),
+    [
+        (KEYS_WRITTEN, ["Authorized Keys Written"]),
+        (
+            changed(KEYS_WRITTEN, file__path="/root/.ssh/authorized_keys2"),
+            ["Authorized Keys Written"],
+        ),
+        (changed(KEYS_WRITTEN, file__path="/root/.ssh/authorized_keys"), []),
+        (changed(KEYS_WRITTEN, file__path="/HOME/alice/.ssh/authorized_keys"), []),
+        (changed(KEYS_WRITTEN, process__name="sshd"), []),
+        (changed(KEYS_WRITTEN, event__category=["process"]), []),
+        (SHELL, ["Shell from a Web Server"]),
+        (changed(SHELL, process__name="DASH"), ["Shell from a Web Server"]),
+        (changed(SHELL, process__name="python"), []),
+        (changed(SHELL, process__args_count=1), []),
+        (changed(SHELL, process__args_count=100), []),
+        (changed(SHELL, process__args=None), []),
+        (changed(SHELL, process__args=["bash", 'a "HEALTHCHECK" b']), []),
+        (changed(SHELL, process__tty="pts0"), []),
+        (changed(SHELL, user__name="root"), []),
+        (ROOT, ["Interactive Root"]),
+        (changed(ROOT, process__interactive=None), []),
+        (changed(ROOT, user__id="1000"), []),
+        (LOGIN, ["Login Failed"]),
+        (changed(LOGIN, event__action="logged-out"), []),
+        (changed(LOGIN, event__outcome="success"), []),
+        ({}, []),
+    ],
+)
+def test_the_fixtures_rules_match_what_they_say(
+    fixtures: Detector, event: Mapping[str, object], names: list[str]
+) -> None:
+    assert [rule.name for rule in fixtures.detect(event)] == names
+
+
+def test_an_event_gives_all_its_rules_in_the_order_of_the_rules() -> None:
+    queries = {
+        "1": "process where true",
+        "2": "any where true",
+        "3": "file where true",
+        "4": "any where false",
+        "5": "process where true",
+    }
+    detector = Detector(make_rule(*each) for each in queries.items())
+    assert ids(detector.detect({"event": {"category": ["process"]}})) == ["1", "2", "5"]
+    assert ids(detector.detect({"event": {"category": ["file", "process"]}})) == [
+        "1",
+        "2",
+        "3",
+        "5",
+    ]
+    assert ids(detector.detect({"event.category": "file"})) == ["2", "3"]
+    assert ids(detector.detect({"event": {"category": ["network"]}})) == ["2"]
+    assert ids(detector.detect({})) == ["2"]
+
+
+def test_no_rules_match_nothing() -> None:
+    assert Detector([]).detect(SHELL) == []
+
+
+def test_rules_with_another_category_field_stand_beside_the_others() -> None:
+    detector = Detector(
+        [
+            make_rule("action", "exec where true", category_field="event.action"),
+            make_rule("category", "process where true"),
+            make_rule("any", "any where true", category_field="event.action"),
+        ]
+    )
+    both = {"event": {"category": ["process"], "action": "exec"}}
+    assert ids(detector.detect(both)) == ["action", "category", "any"]
+    assert ids(detector.detect({"event": {"category": ["exec"], "action": "process"}})) == ["any"]
+
+
+def test_two_rules_of_one_id_are_refused() -> None:
+    twins = [make_rule("a", "any where true"), make_rule("a", "any where false")]
+    with pytest.raises(ValueError, match=r"'a' is in a\.toml"):
+        Detector(twins)
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(),
+    st.sampled_from(["process", "file", "1", "true", "Process", "", "any"]),
+)
+_CATEGORIES = st.recursive(
+    _VALUES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["a", ""]), inner, max_size=1)
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    category=_CATEGORIES,
+    dotted=st.booleans(),
+)
+def test_grouping_by_category_changes_nothing_in_what_matches(
+    category: object, dotted: bool
+) -> None:
+    queries = ["process where true", '"1" where true', '"true" where true', "any where true"]
+    rules = [make_rule(query, query) for query in queries]
+    document: dict[str, object] = (
+        {"event.category": category} if dotted else {"event": {"category": category}}
+    )
+    wanted = [rule for rule in rules if rule.query.matches(document)]
+    assert Detector(rules).detect(document) == wanted
+
+
+def test_a_rule_whose_evaluation_fails_is_logged_once_and_does_not_stop_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(event: Mapping[str, object]) -> bool:
+        raise RuntimeError("a fault in the engine")
+
+    broken = make_rule("broken", "any where true")
+    broken = dataclasses.replace(broken, query=dataclasses.replace(broken.query, _matches=fail))
+    detector = Detector(
+        [make_rule("first", "any where true"), broken, make_rule("last", "any where true")]
+    )
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert ids(detector.detect({})) == ["first", "last"]
+    assert detector.failures == {"broken": 3}
+    [logged] = caplog.records
+    assert "broken.toml" in logged.getMessage()
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is RuntimeError
+
+
+def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:
+    fixtures.detect(SHELL)
+    assert fixtures.failures == {}

@@ -1,0 +1,339 @@
+"""Which program ran and whose child it is, where that is hard to tell: scripts, folders, odd calls."""
+
+from __future__ import annotations
+
+from scenarios.arguments import quoted
+from scenarios.basic import CRON, INIT, MOTD
+from scenarios.model import ANY, STAGE, Scenario, Step, fires, shell, silent
+
+_ADD = f"chmod +x {CRON}"
+_INIT = f"chmod 755 {INIT}"
+_BODY = f"{_ADD}\n:\n"
+_CHMOD = "/usr/bin/chmod"
+_LOADER = "/lib64/ld-linux-x86-64.so.2"
+_IMPOSTER = "/var/lib/dpkg/auditrule-demo-imposter"
+
+SCRIPTS = Scenario(
+    "scripts",
+    """Scripts as parents: by relative paths, with spaces and long names, through sh, env, an
+    interpreter that is a script, options on the first line, none at all; and names made to mislead.""",
+    (
+        shell("./plain", fires(_ADD, parent=f"{STAGE}/plain")),
+        shell("./folder/../plain", fires(_ADD, parent=f"{STAGE}/plain")),
+        shell("cd folder; ../plain; cd ..", fires(_ADD, parent=f"{STAGE}/plain")),
+        shell("'./two words'", fires(_ADD, parent=f"{STAGE}/two words")),
+        shell(
+            "./a-name-longer-than-15-bytes",
+            fires(_ADD, parent=f"{STAGE}/a-name-longer-than-15-bytes"),
+        ),
+        shell(
+            quoted("./n\u00e9e \u6f22".encode()),
+            fires(_ADD, parent=f"{STAGE}/n\u00e9e \u6f22"),
+        ),
+        shell("PATH=/srv/demo:$PATH; plain", fires(_ADD, parent=f"{STAGE}/plain")),
+        shell("sh plain", fires(_ADD, parent="/usr/bin/dash", because="not by its #! line")),
+        shell("sh ./plain", fires(_ADD, parent="/usr/bin/dash")),
+        shell("sh /srv/demo/plain", fires(_ADD, parent="/usr/bin/dash")),
+        shell("./with-option", fires(_ADD, parent=f"{STAGE}/with-option")),
+        shell("./with-env", fires(_ADD, parent="/usr/bin/dash", because="env execs sh with it")),
+        shell("./relative-interpreter", fires(_ADD, parent=f"{STAGE}/relative-interpreter")),
+        shell("./nested", fires(_ADD, parent=f"{STAGE}/nested")),
+        shell("./nested-option x", fires(_ADD, parent=f"{STAGE}/nested-option")),
+        shell("./without-line", fires(_ADD, because="the calling shell runs it in a fork of its own")),
+        shell("./linked", fires(_ADD, parent=f"{STAGE}/linked", because="a link to a script")),
+        shell(
+            "/var/lib/dpkg/../../../srv/demo/plain",
+            fires(_ADD, parent=f"{STAGE}/plain", because="the path only passes through dpkg's"),
+        ),
+        shell(
+            f"./foo +x {CRON}",
+            fires(f"./foo +x {CRON}", because="a link to chmod: the file that runs is chmod"),
+        ),
+        shell(
+            f"bash -c 'exec -a {_LOADER} ./foo +x ./foo {CRON}'",
+            fires(
+                f"{_LOADER} +x ./foo {CRON}",
+                because="made to look like a script ./foo whose interpreter is the loader",
+            ),
+        ),
+        shell(
+            f"{_LOADER} {_CHMOD} +x {CRON}",
+            silent(
+                f"{_LOADER} {_CHMOD} +x {CRON}", "the file that runs is the loader; chmod is its data"
+            ),
+        ),
+        shell("sh ./plain +x", fires(_ADD, parent="/usr/bin/dash")),
+    ),
+    files={
+        "plain": f"#!/bin/sh\n{_BODY}",
+        "folder/other": "demo\n",
+        "two words": f"#!/bin/sh\n{_BODY}",
+        "a-name-longer-than-15-bytes": f"#! /bin/sh\n{_BODY}",
+        "n\u00e9e \u6f22": f"#!/bin/sh\n{_BODY}",
+        "with-option": f"#!/bin/sh -e\n{_BODY}",
+        "with-env": f"#!/usr/bin/env sh\n{_BODY}",
+        "relative-interpreter": f"#!./sh-copy\n{_BODY}",
+        "sh-copy": "copy:/usr/bin/dash",
+        "interpreter": f"#!/bin/sh\n{_BODY}",
+        "nested": "#!/srv/demo/interpreter\ndemo\n",
+        "interpreter-option": f"#!/bin/sh -e\n{_BODY}",
+        "nested-option": "#!/srv/demo/interpreter-option -v\ndemo\n",
+        "without-line": _BODY,
+        "linked": "link:/srv/demo/plain",
+        "foo": "link:/usr/bin/chmod",
+    },
+    targets=(CRON,),
+)
+
+_FOLDERS = (b"two words", b"new\nline", b"n\xc3\xa9e \xe6\xbc\xa2", b"not UTF-8 \xff")
+
+FOLDERS = Scenario(
+    "folders",
+    "Working folders with odd names, one that is gone, and one that is the root.",
+    (
+        *(
+            Step(
+                f"mkdir {quoted(name)}; cd {quoted(name)}; cp ../plain .; ./plain; cd ..",
+                (fires(_ADD, parent=ANY),),
+            )
+            for name in _FOLDERS
+        ),
+        shell(f"mkdir gone; cd gone; rmdir ../gone; {_ADD}; cd /srv/demo", fires(_ADD)),
+        shell("cd /; srv/demo/plain; cd /srv/demo", fires(_ADD, parent=f"{STAGE}/plain")),
+    ),
+    files={"plain": f"#!/bin/sh\n{_BODY}"},
+    targets=(CRON,),
+)
+
+CALLS = Scenario(
+    "calls",
+    """execveat by an open file, by a folder and from memory; an exec without any argument; an exec
+    from a thread; fork, vfork, posix_spawn and clone with CLONE_PARENT.""",
+    (
+        shell(f"./odd by-fd {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}")),
+        shell(f"./odd by-folder /usr/bin chmod +x {CRON}", fires(_ADD)),
+        shell(
+            f"./odd from-memory {_CHMOD} +x {CRON}",
+            silent(f"{_CHMOD} +x {CRON}", "the file that runs is in memory and not named chmod"),
+        ),
+        shell("./odd by-folder /srv/demo plain", fires(_ADD, parent=ANY)),
+        shell("./odd by-fd /srv/demo/plain", fires(_ADD, parent=ANY)),
+        shell("./odd without-arguments /usr/bin/true", silent((b"",), "no argument at all")),
+        shell(f"./odd thread-execs {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}")),
+        shell(
+            f"./odd in-thread {_CHMOD} +x {CRON}",
+            fires(f"{_CHMOD} +x {CRON}", parent=f"{STAGE}/odd"),
+        ),
+        shell(
+            f"./odd fork {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}", parent=f"{STAGE}/odd")
+        ),
+        shell(
+            f"./odd vfork {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}", parent=f"{STAGE}/odd")
+        ),
+        shell(
+            f"./odd spawn {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}", parent=f"{STAGE}/odd")
+        ),
+        shell(
+            f"./odd sibling {_CHMOD} +x {CRON}",
+            fires(f"{_CHMOD} +x {CRON}", because="CLONE_PARENT: the script is the parent"),
+        ),
+    ),
+    files={"plain": f"#!/bin/sh\n{_BODY}"},
+    targets=(CRON,),
+    tool=True,
+)
+
+WORDS = Scenario(
+    "32-bit",
+    "A 32-bit program on the 64-bit kernel: execve and execveat with their other numbers.",
+    (
+        shell(f"./odd32 execve {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}")),
+        shell(f"./odd32 execveat {_CHMOD} 755 {CRON}", fires(f"{_CHMOD} 755 {CRON}")),
+        shell(
+            f"./odd32 execve {_CHMOD} 0755 {CRON}",
+            silent(f"{_CHMOD} 0755 {CRON}", "0755 begins with 0"),
+        ),
+    ),
+    targets=(CRON,),
+    tool=True,
+)
+
+PREFORK = Scenario(
+    "prefork",
+    """Servers that fork workers without exec: one in C, one in Perl. A worker of a worker starts
+    the command.""",
+    (
+        shell(
+            f"./odd prefork {_CHMOD} +x {CRON}",
+            fires(f"{_CHMOD} +x {CRON}", parent=f"{STAGE}/odd", forked=True),
+        ),
+        shell(
+            "./server.pl",
+            fires(_ADD, parent=f"{STAGE}/server.pl", forked=True),
+            fires(_INIT, parent=f"{STAGE}/server.pl", forked=True),
+        ),
+    ),
+    files={
+        "server.pl": (
+            "#!/usr/bin/perl\nfor my $job (['+x', '" + CRON + "'], ['755', '" + INIT + "']) {\n"
+            "  my $pid = fork;\n"
+            "  if (!$pid) { system('chmod', @$job); exit 0 }\n  waitpid $pid, 0;\n}\n"
+        ),
+    },
+    targets=(CRON, INIT),
+    tool=True,
+)
+
+FAILED = Scenario(
+    "failed",
+    "Execs that fail: no such file, no permission, no format, a folder. Nothing starts.",
+    (
+        shell(
+            f"/srv/demo/missing/chmod +x {CRON} 2>/dev/null",
+            silent(f"/srv/demo/missing/chmod +x {CRON}", "no such file", starts=False),
+        ),
+        shell(
+            f"./denied/chmod +x {CRON} 2>/dev/null",
+            silent(f"./denied/chmod +x {CRON}", "not executable", starts=False),
+        ),
+        shell(
+            f"env ./garbage/chmod +x {CRON} 2>/dev/null",
+            silent(f"./garbage/chmod +x {CRON}", "not a program's format", starts=False),
+        ),
+        shell(
+            f"./no-interpreter/chmod +x {CRON} 2>/dev/null",
+            silent(f"./no-interpreter/chmod +x {CRON}", "its interpreter is missing", starts=False),
+        ),
+        shell(
+            f"./folder +x {CRON} 2>/dev/null",
+            silent(f"./folder +x {CRON}", "a folder", starts=False),
+        ),
+        shell(
+            f'chmod +x {CRON} "$(printf %0131071d 0)1" 2>/dev/null',
+            silent(f"chmod +x {CRON} too-long", "an argument longer than the kernel takes", starts=False),
+        ),
+        shell(
+            f"PATH=/srv/demo/missing:/srv/demo/denied:$PATH; chmod +x {CRON}",
+            fires(_ADD, because="the third try along PATH succeeds"),
+        ),
+    ),
+    files={
+        "denied/chmod": "copy:/usr/bin/chmod",
+        "garbage/chmod": b"\x7fELF garbage",
+        "no-interpreter/chmod": "#!/srv/demo/missing/sh\n",
+        "folder/x": "demo\n",
+    },
+    targets=(CRON,),
+)
+
+PID_NAMESPACE = Scenario(
+    "pid-namespace",
+    """A process namespace as containers have it: the result of clone is the child's number inside,
+    pid= and ppid= are those outside.""",
+    (
+        shell(
+            f"unshare --pid --fork sh -c '( {_ADD}; : ); ( ./job.sh; : ); {_INIT}; :'",
+            fires(_ADD, parent=ANY),
+            fires(f"chmod 755 {MOTD}", parent=f"{STAGE}/job.sh"),
+            fires(_INIT, parent="/usr/bin/dash"),
+        ),
+    ),
+    files={"job.sh": f"#!/bin/sh\nchmod 755 {MOTD}\n:\n"},
+    targets=(CRON, INIT, MOTD),
+)
+
+_NUMBERS = r'old=$!; wait "$old"'
+
+REUSE = Scenario(
+    "pid-reuse",
+    """A pid is used again: first by a script below /var/lib/dpkg, then by a process that has nothing
+    to do with it. Once the first ended by itself, once it was killed and left no exit_group.""",
+    (
+        shell(
+            f"cp imposter {_IMPOSTER}; {_IMPOSTER} & {_NUMBERS}",
+            silent(_ADD, "the parent is a script below /var/lib/dpkg"),
+        ),
+        shell(
+            f'./odd fork-as "$old" {_CHMOD} 755 {CRON}',
+            fires(
+                f"{_CHMOD} 755 {CRON}",
+                parent=f"{STAGE}/odd",
+                modes=("clone",),
+                undecidable=("exec",),
+                because="the new owner of the pid is a fork of odd; only a clone record tells",
+            ),
+        ),
+        shell(
+            './odd exec-as "$old" /srv/demo/job.sh',
+            fires(_INIT, parent=f"{STAGE}/job.sh", because="the new owner of the pid exec'd"),
+        ),
+        shell(
+            f"{_IMPOSTER} kill & {_NUMBERS} 2>/dev/null",
+            silent(_ADD, "the parent is a script below /var/lib/dpkg"),
+        ),
+        shell(
+            f'./odd fork-as "$old" {_CHMOD} 700 {CRON}; rm {_IMPOSTER}',
+            fires(
+                f"{_CHMOD} 700 {CRON}",
+                parent=f"{STAGE}/odd",
+                modes=("clone",),
+                undecidable=("exec",),
+            ),
+        ),
+    ),
+    files={
+        "imposter": f'#!/bin/sh\n{_ADD}\n[ "$1" != kill ] || kill -9 $$\n:\n',
+        "job.sh": f"#!/bin/sh\n{_INIT}\n:\n",
+    },
+    targets=(CRON, INIT),
+    products=(_IMPOSTER,),
+    tool=True,
+)
+
+PARALLEL = Scenario(
+    "parallel",
+    "Many short programs at once, attacks among them: the records of their events interleave.",
+    (
+        Step(
+            "seq 150 | xargs -P 8 -n 1 /usr/bin/true &\n"
+            f"seq 20 | xargs -P 8 -I N {_ADD} /srv/demo/N &\n"
+            f"seq 20 | xargs -P 8 -I N chmod u+x {CRON} /srv/demo/N &\nwait",
+            (
+                *(fires(f"{_ADD} /srv/demo/{n}", parent="/usr/bin/xargs") for n in range(1, 21)),
+                *(silent(f"chmod u+x {CRON} /srv/demo/{n}", "u+x") for n in range(1, 21)),
+            ),
+        ),
+    ),
+    targets=(CRON,),
+    bulky=True,
+)
+
+_FAKE = 'type=EXECVE msg=audit(1700000000.000:1): argc=3 a0="chmod" a1="+x" a2="/etc/cron.d/forged"'
+
+USER = Scenario(
+    "user-messages",
+    """Messages from user space (auditctl -m): with text that looks like a record, with quotes, with
+    a newline. None of it may be taken for a record.""",
+    (
+        shell("auditctl -m 'a plain message'"),
+        shell(f"auditctl -m '{_FAKE}'"),
+        shell(f"auditctl -m \"' {_FAKE.replace(chr(34), chr(92) + chr(34))} x='\""),
+        shell(f"auditctl -m 'first line\n{_FAKE}'"),
+        shell("auditctl -m \"it's \\\"quoted\\\" res=success\""),
+        shell(f"{_ADD}", fires(_ADD)),
+    ),
+    targets=(CRON,),
+)
+
+SCENARIOS = (
+    SCRIPTS,
+    FOLDERS,
+    CALLS,
+    WORDS,
+    PREFORK,
+    FAILED,
+    PID_NAMESPACE,
+    REUSE,
+    PARALLEL,
+    USER,
+)

@@ -13,11 +13,11 @@ import subprocess
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
 LogFormat = Literal["RAW", "ENRICHED"]
@@ -61,7 +61,9 @@ class KernelAudit:
     @classmethod
     def read(cls) -> Self:
         """Ask the kernel; AuditUnavailableError where it does not answer."""
-        answer = subprocess.run(["auditctl", "-s"], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            [_path_of("auditctl"), "-s"], capture_output=True, text=True, check=False
+        )
         if answer.returncode != 0:
             raise AuditUnavailableError(f"the kernel has no audit: {answer.stderr.strip()}")
         values = dict(line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line)
@@ -69,26 +71,36 @@ class KernelAudit:
 
 
 def check_available() -> KernelAudit:
-    """Return the kernel's audit state, or say in an AuditUnavailableError why it may not be used."""
+    """Return the kernel's audit state; AuditUnavailableError says why it may not be borrowed."""
     if os.geteuid() != 0:
         raise AuditUnavailableError("not root")
-    missing = [tool for tool in ("auditd", "auditctl") if shutil.which(tool) is None]
-    if missing:
-        raise AuditUnavailableError(f"not installed: {', '.join(missing)}")
+    _path_of("auditd")
     state = KernelAudit.read()
     if state.pid != 0:
         raise AuditUnavailableError(f"process {state.pid} already owns the kernel's audit")
     if state.enabled == 2:
-        raise AuditUnavailableError("the audit rules are locked until the next boot (auditctl -e 2)")
+        raise AuditUnavailableError("the audit rules are locked until the next boot")
     rules = _auditctl("-l").strip()
     if rules != "No rules":
         raise AuditUnavailableError("audit rules are loaded already (auditctl -l)")
     return state
 
 
+def _path_of(tool: str) -> str:
+    # A search along PATH by the new process would itself be recorded, as failed execs.
+    path = shutil.which(tool)
+    if path is None:
+        raise AuditUnavailableError(f"not installed: {tool}")
+    return path
+
+
 def _auditctl(*arguments: str) -> str:
     answer = subprocess.run(
-        ["auditctl", *arguments], capture_output=True, text=True, check=False, errors="replace"
+        [_path_of("auditctl"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        errors="replace",
     )
     if answer.returncode != 0:
         said = (answer.stderr + answer.stdout).strip()
@@ -150,13 +162,13 @@ class PrivateAuditd:
             with (self.folder / "output").open("wb") as output:
                 # A session of its own, so that Ctrl-C reaches only the one who restores the kernel.
                 self._daemon = subprocess.Popen(
-                    ["auditd", "-n", "-c", str(config)],
+                    [_path_of("auditd"), "-n", "-c", str(config)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
                 )
-            self._until(lambda: KernelAudit.read().pid == self.pid, "auditd owns the kernel's audit")
+            self._until(lambda: KernelAudit.read().pid == self.pid, "auditd owns the audit")
             self.wait_for(b"type=DAEMON_START ")
             _auditctl("-b", str(self._backlog_limit))
             _auditctl("-e", "1")
@@ -260,11 +272,11 @@ class PrivateAuditd:
             lambda: _auditctl("-e", str(before.enabled)),
             lambda: _auditctl("-b", str(before.backlog_limit)),
         ]
-        errors: list[Exception] = []
+        errors: list[Exception] = []  # collected, since each remaining step must still run
         for step in steps:
             try:
                 step()
-            except Exception as error:  # noqa: BLE001 - each remaining step must still run
+            except Exception as error:
                 errors.append(error)
         if errors:
             raise ExceptionGroup("the kernel's audit state was not wholly restored", errors)

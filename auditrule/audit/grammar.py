@@ -146,6 +146,7 @@ _HEADER = (
     )
     .set_parse_action(_header)
     .leave_whitespace()
+    .parse_with_tabs()
 )
 
 # --- the body -------------------------------------------------------------------------------------
@@ -168,4 +169,4 @@ _SPACES = pp.Regex(r"[ \x1d]*").leave_whitespace().suppress()
 
 _BODY = (
     pp.Group(_ITEM[...])("body") + pp.Group((_SEPARATOR + _ITEM[...])[...])("enriched") + _SPACES
-)
+).parse_with_tabs()

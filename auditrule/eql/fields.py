@@ -52,8 +52,8 @@ def _search(node: object, steps: _Steps, position: int) -> Sequence[object]:
     if isinstance(node, Mapping):
         if position < len(steps):
             for key, following in steps[position]:
-                found = _search(node.get(key), steps, following)
-                if found:
+                child = node.get(key)
+                if child is not None and (found := _search(child, steps, following)):
                     return found
         return ()
     if isinstance(node, list | tuple | set | frozenset):

@@ -56,12 +56,13 @@ def _read_string(text: str, at: int, found: pp.ParseResults) -> Literal:
 
 
 def _read_number(text: str, at: int, found: pp.ParseResults) -> Literal:
-    digits: str = found[0]
-    if len(digits) <= _LONGEST_INTEGER and digits.lstrip("+-").isdecimal():
-        return Literal(int(digits))
-    number = float(digits)
+    written: str = found[0]
+    digits = written.lstrip("+-")
+    if len(digits) <= _LONGEST_INTEGER and digits.isdecimal():
+        return Literal(int(written))
+    number = float(written)
     if isinf(number):
-        raise EqlSyntaxError("the number is too large", text, at, len(digits))
+        raise EqlSyntaxError("the number is too large", text, at, len(written))
     return Literal(number)
 
 

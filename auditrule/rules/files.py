@@ -54,15 +54,19 @@ def _in_tree(
         is_toml = path.name.endswith(".toml")
         try:
             status = path.stat()
-            if stat.S_ISDIR(status.st_mode):
-                if hidden:
-                    yield SkippedFile(path, "a hidden folder")
-                elif _first_time(status, seen):
-                    waiting += sorted(path.iterdir(), reverse=True)
-                continue
         except OSError as error:
-            if path.is_dir() or (is_toml and not hidden):
+            # A link to nothing is nobody's rule unless its name says so.
+            if not hidden and (is_toml or not isinstance(error, FileNotFoundError)):
                 yield reach_problem(path, error)
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            if hidden:
+                yield SkippedFile(path, "a hidden folder")
+            elif _first_time(status, seen):
+                try:
+                    waiting += sorted(path.iterdir(), reverse=True)
+                except OSError as error:
+                    yield reach_problem(path, error)
             continue
         if not is_toml:
             continue

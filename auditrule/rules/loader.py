@@ -28,7 +28,7 @@ _Outcome = Rule | RuleError | UnsupportedRule | NotEqlRule | DisabledRule | Skip
 
 
 def load_rules(paths: Iterable[Path]) -> RuleSet:
-    """Load the rules of files and of trees of files; no input makes it raise or print.
+    """Load the rules of files and of trees of files; nothing in them makes it raise or print.
 
     A folder stands for every ``*.toml`` below it, in the order of their paths; hidden files and
     folders in it are passed over, and so are TOML files that are no rules (neither a ``[rule]``

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +54,7 @@ class Successor:
 
 @dataclass(frozen=True, slots=True)
 class _Sibling:
-    path: Path
+    path: str
     name: LogName
     device: int
     inode: int
@@ -84,9 +86,10 @@ def rotated_files(log: Path) -> Iterator[tuple[Path, FileIdentity, int]]:
     """Yield path, identity and size of the log's rotated, uncompressed files, oldest first."""
     for sibling in _siblings(log):
         with contextlib.suppress(OSError):
-            fd = open_regular(sibling.path)
+            path = Path(sibling.path)
+            fd = open_regular(path)
             try:
-                yield sibling.path, identify(fd), os.fstat(fd).st_size
+                yield path, identify(fd), os.fstat(fd).st_size
             finally:
                 os.close(fd)
 
@@ -123,7 +126,7 @@ def find_successor(
     if following is None:
         return None
     return Successor(
-        following.path,
+        Path(following.path),
         following.device,
         following.inode,
         live=not later,
@@ -160,7 +163,12 @@ def _live(log: Path) -> _Sibling | None:
         status = log.stat()
     except OSError:
         return None
-    return _Sibling(log, LogName(log.name), status.st_dev, status.st_ino)
+    return _Sibling(str(log), LogName(log.name), status.st_dev, status.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _parse_suffix(suffix: str) -> LogName:
+    return parse_name("log" + suffix)
 
 
 def _siblings(log: Path) -> list[_Sibling]:
@@ -171,13 +179,12 @@ def _siblings(log: Path) -> list[_Sibling]:
             if not entry.name.startswith((log.name + ".", log.name + "-")):
                 continue
             # The suffix alone: the log's own name may look like a rotated one's.
-            name = parse_name("log" + entry.name.removeprefix(log.name))
+            name = _parse_suffix(entry.name.removeprefix(log.name))
             if name.stem != "log" or name.compressed:
                 continue
             with contextlib.suppress(OSError):
-                if not entry.is_file():
-                    continue
                 # Not entry.inode(): it is that of the moment the folder was read.
-                status = Path(entry.path).stat()
-                found.append(_Sibling(Path(entry.path), name, status.st_dev, status.st_ino))
+                status = os.stat(entry.path)  # noqa: PTH116 - there may be a thousand of them
+                if stat.S_ISREG(status.st_mode):
+                    found.append(_Sibling(entry.path, name, status.st_dev, status.st_ino))
     return sorted(found, key=lambda sibling: sibling.name.age)

@@ -23,7 +23,7 @@ from auditrule.eql.tree import (
     Scalar,
 )
 
-ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+ORDER: dict[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 # Few fields and short values of few letters, so that queries often match.
 NAMES = ["a", "b.c", "b.d", "b.d e", "any"]
@@ -107,9 +107,9 @@ def evaluate(condition: Condition, event: dict[str, object]) -> bool:
         case Not(operand):
             return not evaluate(operand, event)
         case And(operands):
-            return all([evaluate(operand, event) for operand in operands])
+            return all(evaluate(operand, event) for operand in operands)
         case Or(operands):
-            return any([evaluate(operand, event) for operand in operands])
+            return any(evaluate(operand, event) for operand in operands)
         case Comparison(left, "!=", right):
             return not evaluate(Comparison(left, "==", right), event)
         case Comparison(Literal(None), "==", other) | Comparison(other, "==", Literal(None)):

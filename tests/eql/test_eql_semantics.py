@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from types import MappingProxyType
 
 import pytest
@@ -193,6 +194,7 @@ def test_a_string_stands_for_its_value(literal: str, value: str) -> None:
         ("-1.5e3", -1500),
         ("1e-2", 0.01),
         ("9223372036854775807", 9223372036854775807),
+        ("-9223372036854775808", -9223372036854775808),
     ],
 )
 def test_a_number_stands_for_its_value(literal: str, value: float) -> None:
@@ -272,6 +274,12 @@ def test_search_reads_no_further_than_it_is_asked() -> None:
     search = eql.compile("any where true").search(events)
     next(search)
     assert next(events) == {"n": 2}
+
+
+def test_the_example_of_the_package_is_true() -> None:
+    results = doctest.testmod(eql)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_a_query_prints_itself_in_canonical_form() -> None:

@@ -156,7 +156,7 @@ _ARGUMENTS = st.lists(
     st.one_of(_MODES, _PATHS, st.sampled_from(["-R", "--", "", "\u0661755", "/tmp/x"])), max_size=6
 )
 _NAMES = st.sampled_from(
-    ["chmod"] * 6 + ["install"] * 4 + "CHMOD Chmod INSTALL busybox chmodx chmo ginstall".split()
+    ["chmod"] * 12 + ["install"] * 8 + "CHMOD Chmod INSTALL busybox chmodx chmo ginstall".split()
 )
 _PARENTS = st.one_of(
     st.just("/usr/bin/bash"),
@@ -174,35 +174,37 @@ _PARENTS = st.one_of(
 )
 
 
-def _mostly(usual: object, *others: object) -> st.SearchStrategy[object]:
-    return st.sampled_from([usual] * 12 + list(others))
+_UNUSUAL_EVENTS: list[tuple[str, object]] = [
+    *(("category", each) for each in ("process", ["file"], ["file", "process"], ["Process"], None)),
+    *(("type", each) for each in ("start", ["end"], ["info", "start"], ["START"], [])),
+    *(("action", each) for each in ("exec_event", "Exec", "execve", ["exec"], "fork", None)),
+]
+_PROBABLE_HITS = st.tuples(
+    st.sampled_from(["+x", "755", "1755", "-m"]), st.sampled_from(_WATCHED).map("{}x".format)
+).map(list)
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, object]:
     """Nested documents of an exec, near to what the rule wants in every respect."""
     name = draw(_NAMES)
-    process: dict[str, object] = {"name": name, "args": [name, *draw(_ARGUMENTS)]}
-    parent = draw(st.one_of(_PARENTS, st.none()))
-    shape = draw(st.sampled_from(["executable", "null", "no executable", "no parent"]))
-    if shape == "executable":
-        process["parent"] = {"executable": parent, "pid": 1}
-    elif shape == "null":
-        process["parent"] = draw(st.sampled_from([None, {"executable": None}, {"executable": []}]))
-    elif shape == "no executable":
-        process["parent"] = {"pid": 1}
-    for absent in draw(st.sets(st.sampled_from(["name", "args"]), max_size=1)):
-        if draw(st.integers(0, 9)) == 0:
-            del process[absent]
-    return {
-        "event": {
-            "category": draw(_mostly(["process"], "process", ["file"], ["file", "process"], None)),
-            "type": draw(_mostly(["start"], "start", ["end"], ["info", "start"], ["START"], [])),
-            "action": draw(_mostly("exec", "exec_event", "Exec", "execve", ["exec"], "fork")),
-        },
-        "host": {"os": {"type": draw(_mostly("linux", "Linux", "windows", None))}},
-        "process": process,
-    }
+    arguments = draw(_ARGUMENTS) + draw(st.one_of(_PROBABLE_HITS, _PROBABLE_HITS, st.just([])))
+    process: dict[str, object] = {"name": name, "args": [name, *draw(st.permutations(arguments))]}
+    match draw(st.sampled_from(["executable", "null", "no executable", "no parent"])):
+        case "executable":
+            process["parent"] = {"executable": draw(_PARENTS), "pid": 1}
+        case "null":
+            nothing: list[object] = [None, {"executable": None}, {"executable": []}]
+            process["parent"] = draw(st.sampled_from(nothing))
+        case "no executable":
+            process["parent"] = {"pid": 1}
+    if draw(st.integers(0, 19)) == 0:
+        del process[draw(st.sampled_from(["name", "args"]))]
+    exec_event: dict[str, object] = {"category": ["process"], "type": ["start"], "action": "exec"}
+    if draw(st.integers(0, 3)) == 0:
+        exec_event |= dict(draw(st.lists(st.sampled_from(_UNUSUAL_EVENTS), max_size=2)))
+    system = draw(st.sampled_from(["linux"] * 20 + ["Linux", "windows", None]))
+    return {"event": exec_event, "host": {"os": {"type": system}}, "process": process}
 
 
 def _dotted(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -296,7 +298,7 @@ def test_the_bundled_rule_says_of_itself_what_elastics_file_says(seed: Detector)
 # One line for each pattern: what it must match, and what is next to it and must not.
 PATTERNS = [
     ("/etc/rc.local", "/etc/rc.locale"),
-    ("/etc/rc.common", "/etc/rc.commo"),
+    ("/etc/rc.common", "/etc/rc.commons"),
     ("/etc/rc.d/rc.local", "/etc/rc.d/rc.local.bak"),
     ("/etc/init.d/evil", "/etc/init.d"),
     ("/etc/init.d/", "/etc/init-d/evil"),

@@ -296,6 +296,17 @@ def test_an_unreadable_folder_is_an_error_and_the_others_load(folder_of_another:
     assert load_rules([closed]).errors == (closed_error,)
 
 
+def test_a_folder_that_may_be_listed_and_not_entered_is_an_error(folder_of_another: Path) -> None:
+    listed = folder_of_another / "listed"
+    path = write_rule(listed / "a.toml", "a")
+    write_rule(listed / "sub/b.toml", "b")
+    listed.chmod(0o444)
+    give_up_root()
+    loaded = load_rules([folder_of_another])
+    assert [error.path for error in loaded.errors] == [path, listed / "sub"]
+    assert all(error.reason == "cannot be read: Permission denied" for error in loaded.errors)
+
+
 def test_a_pipe_in_a_tree_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.toml")
     assert load_rules([tmp_path]).skipped == (

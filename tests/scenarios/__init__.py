@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from scenarios import arguments, basic, packages, parents, programs
-from scenarios.model import Scenario
+from typing import TYPE_CHECKING
+
+from scenarios import arguments, basic, packages, parents, programs, scripts
+from scenarios.demo import DEMO
+
+if TYPE_CHECKING:
+    from scenarios.model import Scenario
+
+__all__ = ["ALL", "DEMO"]
 
 ALL: dict[str, Scenario] = {
     scenario.name: scenario
-    for module in (basic, parents, packages, arguments, programs)
+    for module in (basic, parents, packages, arguments, scripts, programs)
     for scenario in module.SCENARIOS
 }

@@ -54,7 +54,7 @@ def _exact(*args: bytes) -> Step:
 ODD = Scenario(
     "odd-arguments",
     """chmod +x with an odd operand before the one that decides: spaces, quotes, control characters,
-    UTF-8 and not, what looks like hex, (null), a record. Empty arguments first, in between, last.""",
+    UTF-8 and not, what looks like hex, (null), a record. Empty arguments first, between, last.""",
     (
         *(_exact(b"chmod", b"+x", odd, _TARGET) for odd in _ODD),
         _exact(b"chmod", b"+x", b"", _TARGET),
@@ -106,12 +106,12 @@ LONG = Scenario(
             fires((b"chmod", b"+x", b"0" * 100_000, _TARGET)),
         ),
         shell(
-            f'chmod +x {CRON} "$(printf %016000d 0)"',
-            fires((b"chmod", b"+x", _TARGET, b"0" * 16_000)),
+            f'chmod +x {CRON} "$(printf %09000d 0)"',
+            fires((b"chmod", b"+x", _TARGET, b"0" * 9_000)),
         ),
         shell(
-            f'/usr/bin/true +x {CRON} "$(printf %016000d 0)"',
-            silent((b"/usr/bin/true", b"+x", _TARGET, b"0" * 16_000), "true is not chmod"),
+            f'/usr/bin/true +x {CRON} "$(printf %09000d 0)"',
+            silent((b"/usr/bin/true", b"+x", _TARGET, b"0" * 9_000), "true is not chmod"),
         ),
     ),
     targets=(CRON,),
@@ -120,14 +120,14 @@ LONG = Scenario(
 
 LONG_UTF8 = Scenario(
     "long-utf8-argument",
-    """One argument of 81,920 bytes of characters that are one to four bytes long: the pieces' edges
+    """One argument of 40,960 bytes of characters that are one to four bytes long: the pieces' edges
     fall inside characters.""",
     (
         shell(
             f"x={quoted(_UNIT)}\n"
-            "i=0; while [ $i -lt 13 ]; do x=$x$x; i=$((i + 1)); done\n"
+            "i=0; while [ $i -lt 12 ]; do x=$x$x; i=$((i + 1)); done\n"
             f'chmod +x "$x" {CRON}',
-            fires((b"chmod", b"+x", _UNIT * 8192, _TARGET)),
+            fires((b"chmod", b"+x", _UNIT * 4096, _TARGET)),
         ),
     ),
     targets=(CRON,),
@@ -137,7 +137,8 @@ LONG_UTF8 = Scenario(
 EDGES = Scenario(
     "record-edges",
     """Arguments that end near the edge of an EXECVE record: 200 of 100 bytes (the one at each edge
-    comes as a numbered piece), then single ones of about 7,500 bytes, and of about 3,750 bytes that go in hex.""",
+    comes as a numbered piece), then single ones of about 7,500 bytes, and of about 3,750 bytes that
+    go in hex.""",
     (
         shell(
             f"chmod +x $(seq -f %0100g 0 199) {CRON}",

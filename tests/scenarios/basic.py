@@ -89,7 +89,7 @@ CHMOD = Scenario(
         innocent(f"./setmode +x {CRON}", "a copy of chmod under another name"),
         shell(
             f"./bin/chmod +x {CRON}",
-            fires(f"./bin/chmod +x {CRON}", because="a copy named chmod, started by a relative path"),
+            fires(f"./bin/chmod +x {CRON}", because="a copy named chmod, by a relative path"),
         ),
         shell(
             f"bash -c 'exec -a innocent chmod +x {CRON}'",
@@ -142,7 +142,7 @@ INSTALL = Scenario(
             silent("install -m 755 /srv/demo/payload auditrule-demo", "a relative path"),
         ),
         innocent("install -m +x payload /etc/init.d/auditrule-demo", "+x is no mode for install"),
-        innocent("chmod -m 644 /etc/init.d/auditrule-demo", "chmod has no -m, and 644 begins with 6"),
+        innocent("chmod -m 644 /etc/init.d/auditrule-demo", "chmod has no -m; 644 begins with 6"),
     ),
     files={"payload": "demo\n", "1payload": "demo\n", "3payload": "demo\n"},
     products=_INSTALLED,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from scenarios.stage import Session
 
 _STAMP = re.compile(rb" msg=audit\(([0-9.]+:[0-9]+)\):")
+_PID = re.compile(rb" pid=([0-9]+) ")
+_PPID = re.compile(rb" ppid=([0-9]+) ")
 _PIECE = re.compile(rb' a([0-9]+)(?:\[[0-9]+\])?=(?:"([^"\n]*)"|([0-9A-F]+))(?= |\n|$)')
 _PLACES = (
     b"/etc/init.d/ /etc/update-motd.d/ /etc/apt/apt.conf.d/ /etc/cron /etc/init/ "
@@ -27,29 +29,53 @@ _PLACES = (
 ).split()
 _FILES = (b"/etc/rc.local", b"/etc/rc.common", b"/etc/rc.d/rc.local")
 _HOMES = re.compile(
-    rb"/home/.*/(\.config/autostart|\.local/share/autostart|\.config/autostart-scripts)/.*", re.DOTALL
+    rb"/home/.*/(\.config/autostart|\.local/share/autostart|\.config/autostart-scripts)/.*",
+    re.DOTALL,
 )
 
 
-def cut(log: bytes, session: Session) -> bytes:
-    """Return the whole events of the session in their order and bytes, without its login shell."""
-    ours = b" ses=%d " % session.number
-    login = b" pid=%d " % session.login_pid
+def cut(log: bytes, sessions: Iterable[Session], types: tuple[bytes, ...] = ()) -> bytes:
+    """Return the whole events of the sessions, in their order and bytes, without the login shells.
+
+    Records of the given types (`DAEMON_START`, …) are kept too, with the rest of their events.
+    """
     wanted: set[bytes] = set()
-    unwanted: set[bytes] = set()
+    for session in sessions:
+        wanted |= _events_of(log, session)
+    starts = tuple(b"type=" + name + b" " for name in types)
     for line in _lines(log):
-        stamp = _STAMP.search(line)
-        head = line.partition(b"\x1d")[0] + b" "
-        if stamp is not None and ours in head:
-            (unwanted if login in head else wanted).add(stamp[1])
-    wanted -= unwanted
+        if starts and line.startswith(starts) and (stamp := _STAMP.search(line)):
+            wanted.add(stamp[1])
     return b"".join(
         line for line in _lines(log) if (stamp := _STAMP.search(line)) and stamp[1] in wanted
     )
 
 
+def _events_of(log: bytes, session: Session) -> set[bytes]:
+    ours: set[bytes] = set()
+    login: set[bytes] = set()
+    tree = {b"%d" % session.login_pid}
+    for line in _lines(log):
+        stamp = _STAMP.search(line)
+        head = line.partition(b"\x1d")[0]
+        pid = _PID.search(head)
+        if stamp is None or pid is None:
+            continue
+        ppid = _PPID.search(head)
+        if ppid is not None and ppid[1] in tree:
+            tree.add(pid[1])
+        if pid[1] == b"%d" % session.login_pid:
+            login.add(stamp[1])
+        elif session.number is None:
+            if pid[1] in tree:
+                ours.add(stamp[1])
+        elif b" ses=%d " % session.number in head:
+            ours.add(stamp[1])
+    return ours - login
+
+
 def check(scenario: Scenario, mode: Mode, log: bytes) -> list[str]:
-    """Return what the log does not bear out: commands that are not in it, or that nobody expected."""
+    """Return what the log does not bear out: commands not in it, or that nobody expected."""
     expected: Counter[tuple[bytes, ...]] = Counter()
     known: Counter[tuple[bytes, ...]] = Counter()
     for outcome in scenario.outcomes():

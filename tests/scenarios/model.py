@@ -73,14 +73,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """One script of a scenario, run by a login shell or, without `login`, as a service would."""
+
+    script: str
+    login: bool = True
+    terminal: bool = False
+    rotate: bool = False
+    """Whether auditd rotates its log afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One captured story.
 
     `files` are made on the stage, executable, before the script runs (a name that is not absolute
     lies below STAGE). `targets` are files that exist while it runs; `products` are what it makes.
     None of them may exist before, all are removed afterwards. `packages` are built with dpkg-deb.
-    `terminal` runs it on one; `tool` compiles odd.c and odd32.c to the stage; a `bulky` one is kept
-    in two variants only: RAW without clone records, ENRICHED with them.
+    `terminal` runs it on one, `login` gives it a login user, `tool` compiles odd.c and odd32.c to
+    the stage. `acts` are run instead of the one script where a scenario needs several, and have
+    their `expectations` apart. A `bulky` one is kept in two variants only: RAW without clone
+    records, ENRICHED with them.
     """
 
     name: str
@@ -91,6 +104,9 @@ class Scenario:
     products: tuple[str, ...] = ()
     packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     terminal: bool = False
+    login: bool = True
+    acts: tuple[Act, ...] = ()
+    expectations: tuple[Outcome, ...] = ()
     tool: bool = False
     bulky: bool = False
 
@@ -99,6 +115,10 @@ class Scenario:
         """The path of the scenario's script."""
         return f"{STAGE}/{self.name}.sh"
 
+    def performance(self) -> tuple[Act, ...]:
+        """Return what is run, in order."""
+        return self.acts or (Act(self.script, self.login, self.terminal),)
+
     def text(self) -> str:
         """The script itself."""
         lines = ["#!/bin/sh", f"cd {STAGE}", *(step.shell for step in self.steps), "exit 0"]
@@ -106,7 +126,10 @@ class Scenario:
 
     def outcomes(self) -> list[Outcome]:
         """All that must and must not be seen, in the order of the script."""
-        return [outcome for step in self.steps for outcome in step.outcomes]
+        return [
+            *(outcome for step in self.steps for outcome in step.outcomes),
+            *self.expectations,
+        ]
 
     def expected(self) -> dict[str, object]:
         """Return the expectations as they are kept beside the logs."""
@@ -159,7 +182,7 @@ def _document(outcome: Outcome, parent: str | None) -> dict[str, object]:
 
 
 def escape(data: bytes) -> str:
-    """Decode UTF-8; a byte that is not becomes U+FFFD and its two hex digits, and so does U+FFFD."""
+    """Decode UTF-8; a byte that is not, or is of a U+FFFD, becomes U+FFFD and two hex digits."""
     text = []
     for character in data.decode("utf-8", "surrogateescape"):
         if "\udc80" <= character <= "\udcff":

@@ -1,4 +1,4 @@
-"""dpkg's maintainer scripts for real: what they do themselves is exempt, what their helpers do is not."""
+"""dpkg's maintainer scripts for real: what they do themselves is exempt, their helpers are not."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ PARENTS = Scenario(
         shell(f"nohup {_ADD} >/dev/null", fires(_ADD)),
         shell(f"timeout 10 {_ADD}", fires(_ADD, parent="/usr/bin/timeout")),
         shell(
-            f"perl -e 'system(\"chmod\", \"+x\", \"{CRON}\")'",
+            f'perl -e \'system("chmod", "+x", "{CRON}")\'',
             fires(_ADD, parent="/usr/bin/perl"),
         ),
         shell(
@@ -64,7 +64,7 @@ PARENTS = Scenario(
             silent("chmod 4755 /srv/demo/chmod", "no place of the rule's"),
             fires(
                 f"/srv/demo/chmod +x {CRON}",
-                because="a set-user-ID copy of chmod: the effective user is daemon, the real one root",
+                because="a set-user-ID copy: the effective user is daemon, the real one root",
             ),
         ),
     ),
@@ -74,7 +74,7 @@ PARENTS = Scenario(
 CROND = Scenario(
     "crond",
     """A copy of dash named crond starts jobs as cron does: it forks, and the child execs
-    `/bin/sh -c LINE`.""",
+    `/bin/sh -c LINE`. There is no login user (auid is unset), as with a real cron daemon.""",
     (
         shell(
             "./crond ./crontab",
@@ -94,6 +94,7 @@ CROND = Scenario(
         "job.sh": f"#!/bin/sh\n{_MOTD}\nexit 0\n",
     },
     targets=(CRON, INIT, MOTD),
+    login=False,
 )
 
 BUSYBOX = Scenario(
@@ -150,7 +151,7 @@ ORPHAN = Scenario(
     files={
         "daemon.sh": (
             "#!/bin/sh\n"
-            "adopted() { read -r _ _ _ parent _ </proc/self/stat; [ \"$parent\" != \"$1\" ]; }\n"
+            'adopted() { read -r _ _ _ parent _ </proc/self/stat; [ "$parent" != "$1" ]; }\n'
             "until adopted $PPID || [ $PPID = 1 ]; do :; done\n"
             f"{_INIT}\n"
             "{ until adopted $$; do :; done; exec " + _ADD + "; } &\n"

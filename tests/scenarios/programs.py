@@ -1,8 +1,7 @@
-"""Which program ran and whose child it is, where that is hard to tell: scripts, folders, odd calls."""
+"""Ways to start programs and to be a parent: odd calls, forks, namespaces, pids used again."""
 
 from __future__ import annotations
 
-from scenarios.arguments import quoted
 from scenarios.basic import CRON, INIT, MOTD
 from scenarios.model import ANY, STAGE, Scenario, Step, fires, shell, silent
 
@@ -10,100 +9,7 @@ _ADD = f"chmod +x {CRON}"
 _INIT = f"chmod 755 {INIT}"
 _BODY = f"{_ADD}\n:\n"
 _CHMOD = "/usr/bin/chmod"
-_LOADER = "/lib64/ld-linux-x86-64.so.2"
 _IMPOSTER = "/var/lib/dpkg/auditrule-demo-imposter"
-
-SCRIPTS = Scenario(
-    "scripts",
-    """Scripts as parents: by relative paths, with spaces and long names, through sh, env, an
-    interpreter that is a script, options on the first line, none at all; and names made to mislead.""",
-    (
-        shell("./plain", fires(_ADD, parent=f"{STAGE}/plain")),
-        shell("./folder/../plain", fires(_ADD, parent=f"{STAGE}/plain")),
-        shell("cd folder; ../plain; cd ..", fires(_ADD, parent=f"{STAGE}/plain")),
-        shell("'./two words'", fires(_ADD, parent=f"{STAGE}/two words")),
-        shell(
-            "./a-name-longer-than-15-bytes",
-            fires(_ADD, parent=f"{STAGE}/a-name-longer-than-15-bytes"),
-        ),
-        shell(
-            quoted("./n\u00e9e \u6f22".encode()),
-            fires(_ADD, parent=f"{STAGE}/n\u00e9e \u6f22"),
-        ),
-        shell("PATH=/srv/demo:$PATH; plain", fires(_ADD, parent=f"{STAGE}/plain")),
-        shell("sh plain", fires(_ADD, parent="/usr/bin/dash", because="not by its #! line")),
-        shell("sh ./plain", fires(_ADD, parent="/usr/bin/dash")),
-        shell("sh /srv/demo/plain", fires(_ADD, parent="/usr/bin/dash")),
-        shell("./with-option", fires(_ADD, parent=f"{STAGE}/with-option")),
-        shell("./with-env", fires(_ADD, parent="/usr/bin/dash", because="env execs sh with it")),
-        shell("./relative-interpreter", fires(_ADD, parent=f"{STAGE}/relative-interpreter")),
-        shell("./nested", fires(_ADD, parent=f"{STAGE}/nested")),
-        shell("./nested-option x", fires(_ADD, parent=f"{STAGE}/nested-option")),
-        shell("./without-line", fires(_ADD, because="the calling shell runs it in a fork of its own")),
-        shell("./linked", fires(_ADD, parent=f"{STAGE}/linked", because="a link to a script")),
-        shell(
-            "/var/lib/dpkg/../../../srv/demo/plain",
-            fires(_ADD, parent=f"{STAGE}/plain", because="the path only passes through dpkg's"),
-        ),
-        shell(
-            f"./foo +x {CRON}",
-            fires(f"./foo +x {CRON}", because="a link to chmod: the file that runs is chmod"),
-        ),
-        shell(
-            f"bash -c 'exec -a {_LOADER} ./foo +x ./foo {CRON}'",
-            fires(
-                f"{_LOADER} +x ./foo {CRON}",
-                because="made to look like a script ./foo whose interpreter is the loader",
-            ),
-        ),
-        shell(
-            f"{_LOADER} {_CHMOD} +x {CRON}",
-            silent(
-                f"{_LOADER} {_CHMOD} +x {CRON}", "the file that runs is the loader; chmod is its data"
-            ),
-        ),
-        shell("sh ./plain +x", fires(_ADD, parent="/usr/bin/dash")),
-    ),
-    files={
-        "plain": f"#!/bin/sh\n{_BODY}",
-        "folder/other": "demo\n",
-        "two words": f"#!/bin/sh\n{_BODY}",
-        "a-name-longer-than-15-bytes": f"#! /bin/sh\n{_BODY}",
-        "n\u00e9e \u6f22": f"#!/bin/sh\n{_BODY}",
-        "with-option": f"#!/bin/sh -e\n{_BODY}",
-        "with-env": f"#!/usr/bin/env sh\n{_BODY}",
-        "relative-interpreter": f"#!./sh-copy\n{_BODY}",
-        "sh-copy": "copy:/usr/bin/dash",
-        "interpreter": f"#!/bin/sh\n{_BODY}",
-        "nested": "#!/srv/demo/interpreter\ndemo\n",
-        "interpreter-option": f"#!/bin/sh -e\n{_BODY}",
-        "nested-option": "#!/srv/demo/interpreter-option -v\ndemo\n",
-        "without-line": _BODY,
-        "linked": "link:/srv/demo/plain",
-        "foo": "link:/usr/bin/chmod",
-    },
-    targets=(CRON,),
-)
-
-_FOLDERS = (b"two words", b"new\nline", b"n\xc3\xa9e \xe6\xbc\xa2", b"not UTF-8 \xff")
-
-FOLDERS = Scenario(
-    "folders",
-    "Working folders with odd names, one that is gone, and one that is the root.",
-    (
-        *(
-            Step(
-                f"mkdir {quoted(name)}; cd {quoted(name)}; cp ../plain .; ./plain; cd ..",
-                (fires(_ADD, parent=ANY),),
-            )
-            for name in _FOLDERS
-        ),
-        shell(f"mkdir gone; cd gone; rmdir ../gone; {_ADD}; cd /srv/demo", fires(_ADD)),
-        shell("cd /; srv/demo/plain; cd /srv/demo", fires(_ADD, parent=f"{STAGE}/plain")),
-    ),
-    files={"plain": f"#!/bin/sh\n{_BODY}"},
-    targets=(CRON,),
-)
 
 CALLS = Scenario(
     "calls",
@@ -118,6 +24,25 @@ CALLS = Scenario(
         ),
         shell("./odd by-folder /srv/demo plain", fires(_ADD, parent=ANY)),
         shell("./odd by-fd /srv/demo/plain", fires(_ADD, parent=ANY)),
+        shell(
+            "cd /var/lib/dpkg; /srv/demo/odd by-folder /srv/demo plain; cd /srv/demo",
+            fires(
+                _ADD,
+                parent=ANY,
+                because="the script's name is relative to the open folder, not to dpkg's, where it"
+                " was started",
+            ),
+        ),
+        shell(
+            f"cp {_CHMOD} {STAGE}/chmod; ./odd deleted {STAGE}/chmod +x {CRON}",
+            fires(
+                f"{STAGE}/chmod +x {CRON}",
+                parent=ANY,
+                modes=(),
+                undecidable=("exec", "clone"),
+                because="a copy of chmod that is deleted before it runs: exe ends in ' (deleted)'",
+            ),
+        ),
         shell("./odd without-arguments /usr/bin/true", silent((b"",), "no argument at all")),
         shell(f"./odd thread-execs {_CHMOD} +x {CRON}", fires(f"{_CHMOD} +x {CRON}")),
         shell(
@@ -193,12 +118,13 @@ FAILED = Scenario(
             silent(f"/srv/demo/missing/chmod +x {CRON}", "no such file", starts=False),
         ),
         shell(
-            f"./denied/chmod +x {CRON} 2>/dev/null",
+            f"chmod 644 denied/chmod\n./denied/chmod +x {CRON} 2>/dev/null",
             silent(f"./denied/chmod +x {CRON}", "not executable", starts=False),
         ),
         shell(
             f"env ./garbage/chmod +x {CRON} 2>/dev/null",
             silent(f"./garbage/chmod +x {CRON}", "not a program's format", starts=False),
+            silent(f"/bin/sh ./garbage/chmod +x {CRON}", "env then tries a shell: dash runs"),
         ),
         shell(
             f"./no-interpreter/chmod +x {CRON} 2>/dev/null",
@@ -210,7 +136,11 @@ FAILED = Scenario(
         ),
         shell(
             f'chmod +x {CRON} "$(printf %0131071d 0)1" 2>/dev/null',
-            silent(f"chmod +x {CRON} too-long", "an argument longer than the kernel takes", starts=False),
+            silent(
+                f"chmod +x {CRON} too-long",
+                "an argument longer than the kernel takes",
+                starts=False,
+            ),
         ),
         shell(
             f"PATH=/srv/demo/missing:/srv/demo/denied:$PATH; chmod +x {CRON}",
@@ -246,8 +176,9 @@ _NUMBERS = r'old=$!; wait "$old"'
 
 REUSE = Scenario(
     "pid-reuse",
-    """A pid is used again: first by a script below /var/lib/dpkg, then by a process that has nothing
-    to do with it. Once the first ended by itself, once it was killed and left no exit_group.""",
+    """A pid is used again: first by a script below /var/lib/dpkg, then by a process that has
+    nothing to do with it. Once the first ended by itself, once it was killed and left no
+    exit_group.""",
     (
         shell(
             f"cp imposter {_IMPOSTER}; {_IMPOSTER} & {_NUMBERS}",
@@ -295,12 +226,12 @@ PARALLEL = Scenario(
     "Many short programs at once, attacks among them: the records of their events interleave.",
     (
         Step(
-            "seq 150 | xargs -P 8 -n 1 /usr/bin/true &\n"
-            f"seq 20 | xargs -P 8 -I N {_ADD} /srv/demo/N &\n"
-            f"seq 20 | xargs -P 8 -I N chmod u+x {CRON} /srv/demo/N &\nwait",
+            "seq 60 | xargs -P 8 -n 1 /usr/bin/true &\n"
+            f"seq 12 | xargs -P 8 -I N {_ADD} /srv/demo/N &\n"
+            f"seq 12 | xargs -P 8 -I N chmod u+x {CRON} /srv/demo/N &\nwait",
             (
-                *(fires(f"{_ADD} /srv/demo/{n}", parent="/usr/bin/xargs") for n in range(1, 21)),
-                *(silent(f"chmod u+x {CRON} /srv/demo/{n}", "u+x") for n in range(1, 21)),
+                *(fires(f"{_ADD} /srv/demo/{n}", parent="/usr/bin/xargs") for n in range(1, 13)),
+                *(silent(f"chmod u+x {CRON} /srv/demo/{n}", "u+x") for n in range(1, 13)),
             ),
         ),
     ),
@@ -312,22 +243,23 @@ _FAKE = 'type=EXECVE msg=audit(1700000000.000:1): argc=3 a0="chmod" a1="+x" a2="
 
 USER = Scenario(
     "user-messages",
-    """Messages from user space (auditctl -m): with text that looks like a record, with quotes, with
-    a newline. None of it may be taken for a record.""",
+    """Messages from user space (auditctl -m, and past libaudit's checks): with text that looks like
+    a record, with quotes, with a newline. None of it may be taken for a record.""",
     (
         shell("auditctl -m 'a plain message'"),
         shell(f"auditctl -m '{_FAKE}'"),
         shell(f"auditctl -m \"' {_FAKE.replace(chr(34), chr(92) + chr(34))} x='\""),
-        shell(f"auditctl -m 'first line\n{_FAKE}'"),
-        shell("auditctl -m \"it's \\\"quoted\\\" res=success\""),
+        shell(f"./odd message 'first line\n{_FAKE}'"),
+        shell(f'./odd message "\'\n{_FAKE.replace(chr(34), chr(92) + chr(34))}\n"'),
+        shell("./odd message ''"),
+        shell('auditctl -m "it\'s \\"quoted\\" res=success"'),
         shell(f"{_ADD}", fires(_ADD)),
     ),
     targets=(CRON,),
+    tool=True,
 )
 
 SCENARIOS = (
-    SCRIPTS,
-    FOLDERS,
     CALLS,
     WORDS,
     PREFORK,

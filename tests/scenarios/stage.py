@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from scenarios.model import STAGE, Scenario
+from scenarios.model import STAGE, Act, Scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _ENVIRONMENT = {
@@ -24,10 +25,8 @@ _ENVIRONMENT = {
 # A login session gives every later record of these processes one `ses=` of its own, which is what
 # the log is cut by. The script is not exec'd by this shell: the kernel keeps a task's first
 # PROCTITLE, and this shell's would stand in the script's records.
-_LOGIN = (
-    "echo 0 >/proc/self/loginuid || exit 1; "
-    'read -r s </proc/self/sessionid; echo "$$ $s"; "$0"; exit $?'
-)
+_LOGIN = "echo 0 >/proc/self/loginuid || exit 1; "
+_RUN = 'read -r s </proc/self/sessionid; echo "$$ $s"; "$0"; exit $?'
 _TOOL_SOURCE = Path(__file__).with_name("odd.c")
 _TOOL32_SOURCE = Path(__file__).with_name("odd32.c")
 _FINISH_SECONDS = 60.0
@@ -35,9 +34,12 @@ _FINISH_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the log is cut by: the session's number, and the pid of the shell that opened it."""
+    """What the log is cut by: the session's number, and the pid of the shell that opened it.
 
-    number: int
+    Without a login there is no number (None), and only the tree of processes to go by.
+    """
+
+    number: int | None
     login_pid: int
 
 
@@ -57,7 +59,8 @@ class Stage:
             raise FileExistsError(f"would touch what is there already: {', '.join(standing)}")
         try:
             self._make_folder(Path(STAGE))
-            self._make(Path(scenario.script), scenario.text())
+            if scenario.steps:
+                self._make(Path(scenario.script), scenario.text())
             for name, content in scenario.files.items():
                 self._make(Path(STAGE, name), content)
             for target in scenario.targets:
@@ -82,10 +85,10 @@ class Stage:
     ) -> None:
         self._clear()
 
-    def perform(self) -> Session:
-        """Run the script to its end, and that of all it started."""
-        command = ["/bin/sh", "-c", _LOGIN, self._scenario.script]
-        if self._scenario.terminal:
+    def perform(self, act: Act) -> Session:
+        """Run one script to its end, and that of all it started."""
+        command = ["/bin/sh", "-c", (_LOGIN if act.login else "") + _RUN, act.script]
+        if act.terminal:
             output, returncode = _on_a_terminal(["/usr/bin/setsid", "--ctty", "--wait", *command])
         else:
             done = subprocess.run(
@@ -101,11 +104,12 @@ class Stage:
             output, returncode = done.stdout, done.returncode
         if returncode != 0:
             said = output.decode("utf-8", "replace")
-            raise RuntimeError(f"scenario {self._scenario.name}: exit {returncode}: {said}")
-        login_pid, number = output.split(b"\n", 1)[0].split()
-        session = Session(int(number), int(login_pid))
-        _wait_for_end(session)
-        return session
+            raise RuntimeError(f"{act.script}: exit {returncode}: {said}")
+        login_pid, number = map(int, output.split(b"\n", 1)[0].split())
+        if not act.login:
+            return Session(None, login_pid)
+        _wait_for_end(number)
+        return Session(number, login_pid)
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
@@ -125,13 +129,12 @@ class Stage:
             path.symlink_to(content.removeprefix("link:"))
             return
         else:
-            raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
-            path.write_bytes(raw)
+            path.write_bytes(os.fsencode(content))
         path.chmod(mode)
 
-    def _make_package(self, name: str, parts: dict[str, str] | object) -> None:
+    def _make_package(self, name: str, parts: Mapping[str, str]) -> None:
         root = self._scratch / f"package-{name}"
-        for part, content in dict(parts).items():  # type: ignore[call-overload]
+        for part, content in parts.items():
             path = root / part
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
@@ -193,11 +196,11 @@ def _on_a_terminal(command: list[str]) -> tuple[bytes, int]:
     return output.replace(b"\r\n", b"\n"), process.wait()
 
 
-def _wait_for_end(session: Session) -> None:
+def _wait_for_end(session: int) -> None:
     deadline = time.monotonic() + _FINISH_SECONDS
-    while _alive(session.number):
+    while _alive(session):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"processes of session {session.number} do not end")
+            raise TimeoutError(f"processes of session {session} do not end")
         time.sleep(0.02)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from auditrule.replay import Replay
+from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules

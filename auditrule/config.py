@@ -11,7 +11,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -127,7 +127,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
-    values = {} if path is None else _read(path)
+    values: dict[str, Any] = {} if path is None else _read(path)
     _refuse_unknown_sections()
     try:
         return Settings(**values)
@@ -138,7 +138,7 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(f'the environment: {error} (a list is written ["…", "…"])') from None
 
 
-def _read(path: Path) -> dict[str, dict[str, object]]:
+def _read(path: Path) -> dict[str, Any]:
     """Return the tables of the file, checked: in TOML, a number between quotes is none."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

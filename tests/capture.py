@@ -18,6 +18,7 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Return 0 when every log is as meant, 1 when not, 2 where audit may not be used."""
+    """Return 0 when every log is as meant, 1 when not, 2 where this host is not to be touched."""
     options = _parser().parse_args()
     if options.list:
         for name, story in _stories().items():
@@ -214,7 +215,12 @@ def main() -> int:
         print(f"capture.py: {error}", file=sys.stderr)
         return 2
     os.umask(0o022)
-    wrong = capture(options.scenario or list(_stories()), options.out)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        wrong = capture(options.scenario or list(_stories()), options.out)
+    except FileExistsError as error:
+        print(f"capture.py: {error}", file=sys.stderr)
+        return 2
     for problem in wrong:
         print(f"capture.py: {problem}", file=sys.stderr)
     return 1 if wrong else 0

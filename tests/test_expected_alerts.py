@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditrule.alerts.model import Alert
 from auditrule.api import replay
 from auditrule.audit.text import encode_text
+
+if TYPE_CHECKING:
+    from auditrule.alerts.model import Alert
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SCENARIOS = sorted(FIXTURES.glob("*/*expected.json"))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditrule.alerts.model import Alert
 from auditrule.api import read_events, replay
+
+if TYPE_CHECKING:
+    from auditrule.alerts.model import Alert
 
 LOGS = sorted(Path(__file__).parent.parent.joinpath("fixtures").glob("*/*.log"))
 _LONGEST = 300

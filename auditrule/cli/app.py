@@ -146,7 +146,7 @@ def replay(
     ] = None,
 ) -> None:
     """Run rules over archived audit logs and print the alerts."""
-    from auditrule.cli.replaying import run_replay
+    from auditrule.cli.replay import run_replay
 
     if output_format not in (None, "ndjson", "text"):
         raise typer.BadParameter("must be ndjson or text", param_hint="--format")
@@ -172,7 +172,7 @@ def events(
     host: HostName = None,
 ) -> None:
     """Print each program that started as an ECS document, one JSON object a line."""
-    from auditrule.cli.replaying import run_events
+    from auditrule.cli.replay import run_events
 
     ok = run_events(
         logs,
@@ -217,7 +217,7 @@ def run(
     ] = None,
 ) -> None:
     """Follow a live audit log and write alerts as they happen, until SIGTERM or SIGINT."""
-    from auditrule.cli.running import run_daemon
+    from auditrule.cli.run import run_daemon
 
     raise typer.Exit(0 if run_daemon(config, source=source, rules=rules, output=output) else 1)
 

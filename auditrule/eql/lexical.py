@@ -2,7 +2,7 @@ r"""The words of EQL: names, strings, numbers, as text and as values, in both di
 
 Source: Elasticsearch's EQL syntax reference and the lexer of its EQL parser (8.x). Its choices that
 surprise: keywords are lower case only; a string ends on its own line and knows only the escapes
-\b \t \n \f \r \" \\ and \u{…}; a raw string is \"\"\"…\"\"\", one line too, and may end in one or
+\b \t \n \f \r \" \' \\ and \u{…}; a raw string is \"\"\"…\"\"\", one line too, and may end in one or
 two quotes of its own; strings in single quotes are of an older EQL and refused.
 """
 
@@ -19,13 +19,13 @@ NAME = r"[A-Za-z_@][A-Za-z0-9_]*"
 QUOTED_NAME = r"`(?:[^`]|``)+`"
 DOTTED_NAME = rf"(?:{NAME}|{QUOTED_NAME})(?:\.(?:{NAME}|{QUOTED_NAME}))*"
 RAW_STRING = r'"""[^\r\n]*?"""(?:"?"?)'
-ESCAPE = r'\\(?:[btnfr"\\]|u\{[0-9A-Fa-f]{2,8}\})'
+ESCAPE = r'\\(?:[btnfr"\'\\]|u\{[0-9A-Fa-f]{2,8}\})'
 STRING = rf'"(?!"")(?:{ESCAPE}|[^\r\n"\\])*"'
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 COMMENT = r"//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/"
 
-_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
-_ESCAPED = {value: "\\" + letter for letter, value in _ESCAPES.items()}
+_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
+_ESCAPED = {value: "\\" + letter for letter, value in _ESCAPES.items() if value != "'"}
 _LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 

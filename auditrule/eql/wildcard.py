@@ -3,10 +3,9 @@
 There is no escape: Elasticsearch has none either, so a literal `*` cannot be asked for in `:` and
 `like`. Backslashes stand for themselves.
 
-Upper and lower case are folded character by character, so that folding never changes a string's
-length and `?` keeps its meaning. The fold is `str.lower` but for its two exceptions: "İ" becomes
-"i" (not two characters), and a final "ς" is "σ" like any other. "ß" and "ss" stay different, "ẞ" is
-"ß". Elasticsearch itself folds ASCII only; beyond ASCII this matches more than it does.
+Case is folded as Elasticsearch (Lucene's case-insensitive automata) does: the 26 letters of ASCII
+only. Folding more would match more, which under `not` means to miss: a path spelt with U+212A, the
+Kelvin sign, would meet an exclusion that it does not meet in Elasticsearch.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ Matcher: TypeAlias = Callable[[str], bool]
 
 
 def fold(text: str) -> str:
-    """Return the text with each character, by itself, replaced by its lower case."""
+    """Return the text with the letters A to Z in lower case, and all else as it is."""
     if text.isascii():
         return text.lower()
-    return text.replace("İ", "i").lower().replace("ς", "σ")
+    # bytes.lower() knows ASCII only, and the bytes of other characters in UTF-8 are not ASCII.
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def any_of(patterns: Iterable[str], *, ignore_case: bool) -> Matcher:

@@ -23,6 +23,9 @@ _RECORD = re.compile(
     rb"^(?:node=\S+ )?type=[\w\[\]]+ msg=audit\((?:(?P<time>\d+\.\d+):\d+\))?", re.MULTILINE
 )
 
+NO_RECORDS = "holds no audit records"
+"""The reason of a file that was passed over because it is no audit log."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
@@ -135,7 +138,7 @@ class _Finder:
             return
         probe = _probe(path)
         if not probe.is_audit:
-            raise SourceError(path, probe.problem or "holds no audit records")
+            raise SourceError(path, probe.problem or NO_RECORDS)
         self._is_new(status)
         self._belongs(path, status, probe.time)
 

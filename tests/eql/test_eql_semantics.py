@@ -37,6 +37,7 @@ HOLDS = [
     'not process.name == "Chmod"',
     'not process.name == "chm*"',
     'not process.name == "chmod "',
+    r'not process.name == "it\'s"',
     "process.pid == 100",
     "process.pid == 100.0",
     "process.score == 1.5",

@@ -31,7 +31,7 @@ def reference(pattern: str, value: str) -> bool:
 
 
 def fold_by_character(text: str) -> str:
-    return "".join("σ" if c in "Σς" else c.lower()[0] for c in text)
+    return "".join(c.lower() if "A" <= c <= "Z" else c for c in text)
 
 
 @given(patterns, values)
@@ -73,11 +73,11 @@ def test_folding_case_looks_at_each_character_by_itself(left: str, right: str) -
 @pytest.mark.parametrize(
     ("pattern", "value", "expected"),
     [
-        ("ΟΔΟΣ", "οδος", True),
-        ("*σ*", "ΟΔΟΣ", True),
-        ("İ?x", "ibX", True),
-        ("straße", "STRAẞE", True),
-        ("straße", "strasse", False),
+        ("ΟΔΟΣ", "οδος", False),
+        ("é*", "É", False),
+        ("é*x", "éAX", True),
+        ("/var/lib/dpkg/*", "/var/lib/dp\u212ag/x", False),
+        ("İ", "i", False),
         ("?", "ß", True),
         ("?", "😀", True),
         ("?", "\n", True),

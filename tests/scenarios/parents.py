@@ -100,7 +100,7 @@ CROND = Scenario(
 BUSYBOX = Scenario(
     "busybox",
     """busybox under its own name, which the rule does not know, and reached through links named
-    after its applets, which are then the programs' names. Its shell runs applets of its own.""",
+    after its applets, which are then the programs' names.""",
     (
         shell(
             f"busybox chmod +x {CRON}",

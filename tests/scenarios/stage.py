@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -91,17 +92,7 @@ class Stage:
         if act.terminal:
             output, returncode = _on_a_terminal(["/usr/bin/setsid", "--ctty", "--wait", *command])
         else:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-                check=False,
-            )
-            output, returncode = done.stdout, done.returncode
+            output, returncode = _without_terminal(command)
         if returncode != 0:
             said = output.decode("utf-8", "replace")
             raise RuntimeError(f"{act.script}: exit {returncode}: {said}")
@@ -169,6 +160,25 @@ class Stage:
             elif path.is_dir():
                 path.rmdir()
         self._made.clear()
+
+
+def _without_terminal(command: list[str]) -> tuple[bytes, int]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+    return output, process.returncode
 
 
 def _on_a_terminal(command: list[str]) -> tuple[bytes, int]:

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from auditrule.alerts.sink import FileSink, StreamSink
 from auditrule.cli.show import show_alert
-from auditrule.replay import Replay
+from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
 from auditrule.source.errors import SourceError, plain_reason
-from auditrule.source.logset import find_logs
+from auditrule.source.logset import NO_RECORDS, find_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,13 +61,7 @@ def run_replay(
         with _sink(output, output_format) as sink:
             for alert in replay.alerts(Detector(rules.rules)):
                 sink.write(alert)
-    counts = replay.counts
-    typer.echo(
-        f"{counts.records:,} records, {counts.events:,} events, {counts.execs:,} execs, "
-        f"{counts.alerts:,} alerts, {counts.unparsed + replay.overlong:,} unparsed lines, "
-        f"{time.monotonic() - began:.1f} seconds",
-        err=True,
-    )
+    typer.echo(_summary(replay, time.monotonic() - began), err=True)
     return not replay.problems and not rules.errors
 
 
@@ -88,13 +82,33 @@ def run_events(
     return not replay.problems
 
 
+def _summary(replay: Replay, seconds: float) -> str:
+    counts = replay.counts
+    parts = [
+        (counts.records, "record"),
+        (counts.events, "event"),
+        (counts.execs, "exec"),
+        (counts.alerts, "alert"),
+        (counts.unparsed + replay.overlong, "unparsed line"),
+    ]
+    if counts.truncated:
+        parts.append((counts.truncated, "truncated exec"))
+    told = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in parts)
+    return f"{told}, {seconds:.1f} seconds"
+
+
 def _find(logs: list[Path]) -> LogSets:
     try:
         found = find_logs(logs)
     except SourceError as error:
         raise _failure(str(error)) from None
+    foreign = [skipped for skipped in found.skipped if skipped.reason == NO_RECORDS]
     for skipped in found.skipped:
-        typer.echo(f"passed over: {skipped.path}: {skipped.reason}", err=True)
+        if skipped not in foreign:
+            typer.echo(f"passed over: {skipped.path}: {skipped.reason}", err=True)
+    if foreign:
+        files = "1 file that holds" if len(foreign) == 1 else f"{len(foreign):,} files that hold"
+        typer.echo(f"passed over: {files} no audit records", err=True)
     return found
 
 

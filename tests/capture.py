@@ -150,7 +150,7 @@ def _capture_demo(out: Path) -> list[str]:
                 (out / f"{path.name}.gz").write_bytes(packed)
             else:
                 _write_log(out / path.name, piece)
-    _write_expected(out / "expected.json", DEMO)
+    _write_expected(out.with_name(f"{out.name}.expected.json"), DEMO)
     return wrong + [f"demo: {problem}" for problem in check(DEMO, variant.mode, whole)]
 
 

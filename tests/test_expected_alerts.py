@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from auditrule.alerts.model import Alert
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-SCENARIOS = sorted(FIXTURES.glob("*/*expected.json"))
+SCENARIOS = sorted(FIXTURES.rglob("*.expected.json"))
 
 
 def _logs() -> list[tuple[Path, list[Path], str]]:
     """Return each expectation with its logs and their mode."""
     found = []
     for expected in SCENARIOS:
-        name = expected.name.removesuffix("expected.json").rstrip(".")
-        if not name:
-            found.append((expected, [expected.parent], "clone"))
+        name = expected.name.removesuffix(".expected.json")
+        if (expected.parent / name).is_dir():
+            found.append((expected, [expected.parent / name], "clone"))
             continue
         for log in sorted(expected.parent.glob(f"{name}.*log")):
             mode = log.name.removesuffix(".log").rpartition(".")[2]
@@ -72,8 +72,14 @@ def _grants(alert: Alert, wish: dict[str, Any]) -> bool:
     args = list(process.args or ())
     if "parent" in wish and wish["parent"] != (process.parent and process.parent.executable):
         return False
+    if wish.get("truncated", False) != (alert.auditd.truncated is True):
+        return False
+    if "time" in wish and wish["time"] != f"{alert.timestamp.timestamp():.3f}":
+        return False
     if "args" in wish:
         return bool(args == wish["args"])
+    if "args_contain" in wish:
+        return set(wish["args_contain"]) <= set(args)
     joined = b"\0".join(encode_text(arg) for arg in args)
     return bool(
         len(args) == wish["args_count"]

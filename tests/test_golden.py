@@ -18,7 +18,8 @@ from auditrule.api import read_events, replay
 if TYPE_CHECKING:
     from auditrule.alerts.model import Alert
 
-LOGS = sorted(Path(__file__).parent.parent.joinpath("fixtures").glob("*/*.log"))
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+LOGS = sorted(log for folder in ("logs", "handwritten") for log in FIXTURES.glob(f"{folder}/*.log"))
 _LONGEST = 300
 
 

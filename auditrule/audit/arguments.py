@@ -105,9 +105,10 @@ def _in_order(arguments: dict[int, _Argument], count: int | None) -> Arguments:
         argument = arguments[index]
         gap = index - expected
         if gap:
-            # Old kernels leave empty arguments out. Between two of one record nothing else can
-            # be missing; across records a lost record can.
-            if argument.record == previous_record and gap <= _MAX_GAP:
+            # Old kernels leave empty arguments out. Between two of one record, or behind argc,
+            # nothing else can be missing; across records a lost record can.
+            begun = bool(values) or count is not None
+            if begun and argument.record == previous_record and gap <= _MAX_GAP:
                 values.extend([b""] * gap)
             else:
                 truncated = True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _UNSET_ID = 0xFFFFFFFF
 _CLONE_THREAD = 0x00010000
 _COMM_BYTES = 15
+# What the kernel appends to the path of a file that is gone (d_path, fs/d_path.c).
+_DELETED = b" (deleted)"
 # Programs that do what the name they are called by says, and choose by argv[0].
 _MULTI_CALL = (b"busybox", b"toybox", b"coreutils")
 # The ELF loader of a dynamic program is a PATH of its event as a script's interpreter is.
@@ -59,8 +61,8 @@ class Exec:
     """A program that started.
 
     `executable` is the program's path: the script's own for a ``#!`` script, else ``exe=``; `name`
-    its base name, or the applet's for a multi-call binary. `truncated` tells that the log lacks
-    some of its arguments.
+    its base name, without the mark of a deleted file, or the applet's for a multi-call binary.
+    `truncated` tells that the log lacks some of its arguments.
     """
 
     id: EventId
@@ -184,9 +186,9 @@ def _exec(event: AuditEvent, caller: Caller, executed: tuple[Record, ...]) -> Ex
     directory_record = event.first("CWD")
     directory = None if directory_record is None else directory_record.data("cwd")
     paths = {
-        item: path
+        item: record.data("name")
         for record in event.all("PATH")
-        if (item := record.number("item")) is not None and (path := record.data("name")) is not None
+        if (item := record.number("item")) is not None
     }
     script = _script(paths, arguments.values)
     is_script = script is not None
@@ -205,30 +207,35 @@ def _exec(event: AuditEvent, caller: Caller, executed: tuple[Record, ...]) -> Ex
     )
 
 
-def _script(paths: dict[int, bytes], arguments: tuple[bytes, ...]) -> bytes | None:
+def _script(paths: dict[int, bytes | None], arguments: tuple[bytes, ...]) -> bytes | None:
     """Return the path of the script that ran, as it was given, None where none did.
 
     For a script the kernel opens the script (PATH item 0), then its interpreter (item 1, and on,
     if that is a script too), and makes the interpreter's path argv[0] and the script's an argument
     behind it. A program may be given such an argv without being a script, which is why the paths
-    are asked, too; the loader of an ELF program can never stand for an interpreter.
+    are asked, too. The loader of a dynamic ELF program is a path like an interpreter's: it never
+    stands for one, and where the kernel tells no names (2.6.32), the last path is taken for it.
     """
-    if 0 not in paths or len(arguments) < 2:
+    script = paths.get(0)
+    if script is None:
         return None
     for depth in range(1, len(paths)):
-        if paths.get(depth) != arguments[0]:
-            continue
-        if _LOADER.search(paths[depth]):
-            return None
-        if paths[0] in arguments[1 : 2 * depth + 1]:
-            return paths[0]
+        interpreter = paths.get(depth)
+        if interpreter is None:
+            may_be = depth + 1 in paths
+        else:
+            may_be = arguments[:1] == (interpreter,) and not _LOADER.search(interpreter)
+        if may_be and script in arguments[1 : 2 * depth + 1]:
+            return script
     return None
 
 
 def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:
     if caller.exe is None:
         return None
-    name = basename(caller.exe)
+    name = basename(caller.exe).removesuffix(_DELETED) or None
+    if name is None:
+        return None
     if name.startswith(_MULTI_CALL) and arguments:
         # A login shell's argv[0] begins with a dash.
         applet = basename(arguments[0]).removeprefix(b"-")

@@ -67,4 +67,5 @@ class ProcProcesses:
             ),
             started_ms=int(snapshot.started * 1000),
             serial=0,
+            ppid=snapshot.ppid,
         )

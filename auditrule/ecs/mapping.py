@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from auditrule.audit.boot import BootWatch
 from auditrule.audit.process import Exec, Exit, Fork, basename, read_process_event
 from auditrule.audit.text import decode_text
 from auditrule.ecs.document import (
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMM_BYTES = 15
+# Hosts in one log whose boots are watched; a forged node= must not fill the memory.
+_MAX_HOSTS = 10_000
 # Major numbers of terminals, and the minor of the first (Documentation/admin-guide/devices.txt).
 _TERMINALS = ((re.compile(r"ttyS(\d{1,3})\Z"), 4, 64), (re.compile(r"tty(\d{1,2})\Z"), 4, 0))
 _PTS = re.compile(r"pts(\d{1,7})\Z")
@@ -81,9 +84,11 @@ class DocumentMapper:
         self._table = table
         self._host = host or HostIdentity()
         self._names = names
+        self._boots: dict[str | None, BootWatch] = {}
 
     def map(self, event: AuditEvent) -> Document | None:
         """Take `event`; return its document if a program started, else None."""
+        self._look_for_boot(event)
         deed = read_process_event(event)
         if isinstance(deed, Exec):
             return self._exec(deed)
@@ -98,7 +103,14 @@ class DocumentMapper:
             )
         return None
 
-    def _table_key(self, deed: Exec | Fork | Exit) -> str | None:
+    def _look_for_boot(self, event: AuditEvent) -> None:
+        host = self._table_key(event)
+        if host not in self._boots and len(self._boots) >= _MAX_HOSTS:
+            self._boots.pop(next(iter(self._boots)))
+        if self._boots.setdefault(host, BootWatch()).is_boot(event):
+            self._table.forget(host)
+
+    def _table_key(self, deed: Exec | Fork | Exit | AuditEvent) -> str | None:
         """Return whose processes the event is about; None is the host that `host` names."""
         node = deed.id.node
         return None if self._host.is_meant_by(node) else node
@@ -113,7 +125,7 @@ class DocumentMapper:
             working_directory=_text(deed.directory),
         )
         entry = ProcessEntry(
-            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial
+            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
         )
         parent = None
         if caller.ppid:
@@ -133,7 +145,7 @@ class DocumentMapper:
         if caller.exe is not None and basename(caller.exe)[:_COMM_BYTES] == caller.comm:
             image = Image(executable=_text(caller.exe), name=_text(basename(caller.exe)))
         parent = ProcessEntry(
-            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial
+            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
         )
         self._table.fork(
             self._table_key(deed),

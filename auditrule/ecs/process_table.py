@@ -9,7 +9,7 @@ exclusion hide an attack.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ class ProcessEntry:
     """One life of a pid.
 
     `started_ms` is the time of the exec or fork that began this image (milliseconds since the
-    epoch), `serial` that event's serial, 0 where /proc told. `exited_ms` is set once its end has
-    been logged. `image` is None where a fork is known but not what its parent ran. `threads` tells
-    that it may have made threads, `maybe_thread` that it may be one itself, whose end no record
-    would tell.
+    epoch), `serial` that event's serial, 0 where /proc told; `ppid` its parent then. `exited_ms`
+    is set once its end has been logged. `image` is None where a fork is known but not what its
+    parent ran. `threads` tells that it may have made threads, `maybe_thread` that it may be one
+    itself, whose end no record would tell. `rival` is another that has the same claim to the pid.
     """
 
     pid: int
@@ -68,14 +68,11 @@ class ProcessEntry:
     owner: Owner
     started_ms: int
     serial: int
+    ppid: int | None = None
     exited_ms: int | None = None
     threads: bool = False
     maybe_thread: bool = False
-
-    @property
-    def is_known(self) -> bool:
-        """Tell a process from the mere end of one."""
-        return self.started_ms > 0
+    rival: ProcessEntry | None = None
 
 
 class LiveProcesses(Protocol):
@@ -92,8 +89,9 @@ class ProcessTable:
     """Processes by host and pid, the most recently used ones.
 
     At most `max_processes` entries and roughly `max_bytes` of images are kept; the entry that was
-    used longest ago goes first (`evictions` counts them). A host is told by its name, None being the
-    one whose log this is: with `live`, its processes are asked of it where the log does not tell.
+    used longest ago goes first (`evictions` counts them). A host is told by its name, None being
+    the one whose log this is: with `live`, its processes are asked of it where the log does not
+    tell.
     """
 
     def __init__(
@@ -123,6 +121,11 @@ class ProcessTable:
         for entry in processes:
             self._put(None, entry)
 
+    def forget(self, host: str | None) -> None:
+        """Drop all processes of `host`, which has booted."""
+        for key in [key for key in self._entries if key[0] == host]:
+            self._size -= _size(self._entries.pop(key))
+
     def exec(self, host: str | None, entry: ProcessEntry) -> None:
         """Take the start of a program: the pid's image from now on."""
         self._put(host, entry)
@@ -136,39 +139,49 @@ class ProcessTable:
         are the fork's), and introduces it where the table does not know it better. The record is
         written when the call returns, so the child may have executed a program, or ended, before:
         that was at or after the call's time, and stays. Anything older is a previous owner of the
-        pid. If that one has not ended, though ends are logged, then it was killed, or `child` is a
-        number inside a container's pid namespace and names somebody else here: the image of the
-        pid is not known from then on.
+        pid. If that one has not ended, though ends are logged, then either it was killed, or
+        `child` is a number inside a container's pid namespace and names somebody else here: the
+        two are rivals, and the pid is nobody's until a record of its own tells its parent.
         """
         self._forks_are_logged.add(host)
+        self._settle(host, parent)
         at = parent.started_ms
         caller = self._alive(host, parent.pid, at)
         if caller is None or caller.image is None:
             caller = parent
             self._put(host, parent)
         caller.threads = caller.threads or may_be_thread
-        image, exited_ms = caller.image, None
+        exited_ms, rival = None, None
         known = self._entries.get((host, child))
         if known is not None:
             if known.started_ms >= at:
                 return
             if known.exited_ms is None:
-                if host in self._exits_are_logged and not known.maybe_thread:
-                    image = None
+                doubtful = host in self._exits_are_logged and not known.maybe_thread
+                rival = replace(known, rival=None) if doubtful else None
             elif known.exited_ms >= at:
                 exited_ms = known.exited_ms
         self._put(
             host,
             ProcessEntry(
                 child,
-                image,
+                caller.image,
                 parent.owner,
                 at,
                 parent.serial,
+                ppid=parent.pid,
                 exited_ms=exited_ms,
                 maybe_thread=may_be_thread,
+                rival=rival,
             ),
         )
+
+    def _settle(self, host: str | None, said: ProcessEntry) -> None:
+        """Decide between rivals by what a record says of the pid's parent."""
+        entry = self._entries.get((host, said.pid))
+        if entry is None or entry.rival is None or said.ppid is None:
+            return
+        self._put(host, replace(entry, rival=None) if entry.ppid == said.ppid else entry.rival)
 
     def thread_made(self, host: str | None, pid: int) -> None:
         """Take note that `pid` has more than one thread."""
@@ -209,7 +222,7 @@ class ProcessTable:
 
     def _alive(self, host: str | None, pid: int, at_ms: int) -> ProcessEntry | None:
         entry = self._entries.get((host, pid))
-        if entry is None or not entry.is_known or entry.started_ms > at_ms:
+        if entry is None or entry.rival is not None or not 0 < entry.started_ms <= at_ms:
             return None
         if entry.exited_ms is not None and entry.exited_ms + _EXIT_GRACE_MS < at_ms:
             return None
@@ -254,4 +267,5 @@ class ProcessTable:
 
 
 def _size(entry: ProcessEntry) -> int:
-    return _ENTRY_OVERHEAD + (entry.image.size if entry.image is not None else 0)
+    size = _ENTRY_OVERHEAD + (entry.image.size if entry.image is not None else 0)
+    return size + (_size(entry.rival) if entry.rival is not None else 0)

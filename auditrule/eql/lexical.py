@@ -2,8 +2,8 @@ r"""The words of EQL: names, strings, numbers, as text and as values, in both di
 
 Source: Elasticsearch's EQL syntax reference and the lexer of its EQL parser (8.x). Its choices that
 surprise: keywords are lower case only; a string ends on its own line and knows only the escapes
-\b \t \n \f \r \" \' \\ and \u{…}; a raw string is \"\"\"…\"\"\", one line too, and may end in one or
-two quotes of its own; strings in single quotes are of an older EQL and refused.
+\b \t \n \f \r \" \' \\ and \u{…}; a raw string is \"\"\"…\"\"\", one line too, and may end in
+one or two quotes of its own; strings in single quotes are of an older EQL and refused.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class StreamSource:
                 if lines := self._read_block():
                     return lines
                 # A line without end must not keep a caller that asked for a time or a wake.
-                if self._woken or 0 < timeout <= time.monotonic() - deadline + timeout:
+                if self._woken or (timeout > 0 and time.monotonic() >= deadline):
                     self._woken = False
                     return []
             elif self._woken:

@@ -40,7 +40,8 @@ def test_old_kernels_leave_out_empty_arguments() -> None:
     ("bodies", "values"),
     [
         (['argc=3 a0="x" a1="y"'], (b"x", b"y")),
-        (['a1="y" a2="z"'], (b"", b"y", b"z")),
+        (['a1="y" a2="z"'], (b"y", b"z")),
+        (['a1="y" a3="z"'], (b"y", b"", b"z")),
         (['argc=4 a0="x"', 'a2="y" a3="z"'], (b"x", b"y", b"z")),
         (['argc=1 a0_len=8 a0[0]="abcd"'], (b"abcd",)),
         (["argc=1 a0_len=8 a0[0]=2F2F", " a0[2]=2F2F"], (b"////",)),

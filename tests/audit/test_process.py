@@ -1,5 +1,7 @@
 """Which program an event started, and who forked or ended."""
 
+import re
+
 import pytest
 from kernel_format import ExecOnKernel
 
@@ -38,6 +40,13 @@ def test_a_program_is_its_exe() -> None:
     assert not found.truncated
 
 
+def test_the_name_of_a_deleted_program_is_what_it_was() -> None:
+    found = exec_of(
+        ExecOnKernel([b"x", b"+x"], exe=b"/srv/chmod (deleted)", comm=b"3", paths=[b""])
+    )
+    assert (found.executable, found.name) == (b"/srv/chmod (deleted)", b"chmod")
+
+
 def test_a_program_reached_through_a_link_is_what_the_link_leads_to() -> None:
     found = exec_of(
         ExecOnKernel([b"awk"], exe=b"/usr/bin/mawk", comm=b"awk", paths=[b"/usr/bin/awk", LOADER])
@@ -70,6 +79,26 @@ def test_a_script_is_its_own_path_and_not_its_interpreter(
     assert found.executable == expected
     assert found.name == expected.rpartition(b"/")[2]
     assert found.caller.exe == b"/usr/bin/dash"
+
+
+def _without_names(deed: ExecOnKernel) -> Exec:
+    """Return the exec as kernel 2.6.32 writes it: with a name for the first path only."""
+    lines = [
+        re.sub(rb"name=\S+", b"name=(null)", line) if re.search(rb"item=[1-9]", line) else line
+        for line in deed.lines()
+    ]
+    found = read_process_event(event_of(lines))
+    assert isinstance(found, Exec)
+    return found
+
+
+def test_a_script_is_known_where_the_kernel_does_not_name_its_interpreter() -> None:
+    script = ExecOnKernel(
+        [b"/bin/sh", b"./x.sh"], exe=b"/bin/bash", paths=[b"./x.sh", b"/bin/sh", LOADER]
+    )
+    assert _without_names(script).executable == b"/root/x.sh"
+    link = ExecOnKernel([b"x", b"+x", b"/tmp/foo", b"/etc/rc.local"], paths=[b"/tmp/foo", LOADER])
+    assert _without_names(link).executable == b"/usr/bin/chmod"
 
 
 @pytest.mark.parametrize(

@@ -155,16 +155,34 @@ def test_where_forks_are_not_logged_the_end_of_a_thread_says_nothing() -> None:
     assert parent_name(table, 5, 5000) == "java"
 
 
-def test_a_fork_onto_a_process_that_lives_makes_neither_of_the_two_known() -> None:
-    # A container's number for its child names somebody else here, or the owner was killed.
+def table_with_rivals() -> ProcessTable:
+    """Return a table in which cron (parent 1) and a child of 900 both claim pid 6."""
     table = ProcessTable()
     table.exec(HOST, entry(6, "cron", 500))
     table.exec(HOST, entry(900, "contained", 600))
     table.exit(HOST, 800, 700, thread_only=False)
     forked(table, 900, 6, 1100)
-    found = table.parent(HOST, 6, 1200)
-    assert found is not None
-    assert found.image is None
+    return table
+
+
+def test_a_fork_onto_a_process_that_lives_leaves_the_pid_to_neither() -> None:
+    # A container's number for its child names somebody else here, or the owner was killed.
+    assert table_with_rivals().parent(HOST, 6, 1200) is None
+
+
+@pytest.mark.parametrize(("ppid", "owner"), [(900, "contained"), (1, "cron")])
+def test_a_record_that_tells_the_parent_decides_between_rivals(ppid: int, owner: str) -> None:
+    table = table_with_rivals()
+    said = ProcessEntry(6, None, Owner(), 1200, 9, ppid)
+    table.fork(HOST, parent=said, child=7, may_be_thread=False)
+    assert parent_name(table, 6, 1300) == owner
+    assert parent_name(table, 7, 1300) == owner
+
+
+def test_an_exec_ends_the_rivalry() -> None:
+    table = table_with_rivals()
+    table.exec(HOST, entry(6, "perl", 1200))
+    assert parent_name(table, 6, 1300) == "perl"
 
 
 def test_the_number_of_a_thread_may_be_had_by_a_process_later() -> None:

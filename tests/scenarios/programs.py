@@ -208,9 +208,11 @@ REUSE = Scenario(
             f'./odd fork-as "$old" {_CHMOD} 700 {CRON}; rm {_IMPOSTER}',
             fires(
                 f"{_CHMOD} 700 {CRON}",
-                parent=f"{STAGE}/odd",
+                parent=ANY,
                 modes=("clone",),
                 undecidable=("exec",),
+                because="a fork of odd; but the first owner's end is not in the log, and so the"
+                " number could also be one inside a pid namespace",
             ),
         ),
     ),

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from auditrule.source import tail as tail_module
 from auditrule.source.errors import SourceError
+from auditrule.source.rotation import find_successor
 from auditrule.source.tail import Tail
 
 if TYPE_CHECKING:
@@ -255,6 +256,55 @@ def test_a_rotated_file_that_was_removed_is_said_and_passed_over(log: Path) -> N
         writer.numbered(3).unlink()
         assert _wait_for(tail, 3) == [b"2", b"3", b"4"]
         assert tail.status().gaps == 1
+
+
+def test_a_rotation_in_full_swing_is_not_taken_for_a_removed_file(log: Path) -> None:
+    writer = _Writer(log)
+    with Tail(log) as tail:
+        for number in range(3):
+            writer.write(b"%d\n" % number)
+            if number == 0:
+                assert _drain(tail) == [b"0"]
+            if number < 2:
+                writer.rotate()
+        # auditd begins with the highest number.
+        writer.numbered(2).rename(writer.numbered(3))
+        assert _drain(tail) == []
+        writer.numbered(1).rename(writer.numbered(2))
+        assert _drain(tail) == [b"1"]
+        log.rename(writer.numbered(1))
+        assert _drain(tail) == [b"2"]
+        assert tail.status().gaps == 0
+
+
+def test_a_line_written_just_before_the_new_file_was_seen_is_given_first(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _Writer(log)
+    with Tail(log) as tail:
+        writer.write(b"1\n")
+        assert _drain(tail) == [b"1"]
+
+        def rotate_first(*arguments: Any) -> Any:
+            monkeypatch.setattr(tail_module, "find_successor", find_successor)
+            writer.write(b"2\n")
+            writer.rotate()
+            writer.write(b"3\n")
+            return find_successor(*arguments)
+
+        monkeypatch.setattr(tail_module, "find_successor", rotate_first)
+        assert _drain(tail) == [b"2", b"3"]
+
+
+def test_a_copy_that_takes_the_place_of_the_file_read_is_not_read_again(log: Path) -> None:
+    writer = _Writer(log)
+    with Tail(log) as tail:
+        writer.write(b"1\n")
+        assert _drain(tail) == [b"1"]
+        shutil.copy(log, writer.numbered(1))
+        log.unlink()
+        _Writer(log).write(b"2\n")
+        assert _wait_for(tail, 1) == [b"2"]
 
 
 def test_names_with_dates_are_followed_too(log: Path) -> None:

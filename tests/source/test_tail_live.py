@@ -277,6 +277,8 @@ def test_waiting_costs_hardly_any_processor_time(log: Path) -> None:
     log.touch()
     with Tail(log) as tail:
         tail.read(0)
+        _append(log, b"line\n")
+        assert _read_until(tail, bool) == [b"line"]
         before = time.process_time()
         assert tail.read(2.0) == []
         assert time.process_time() - before < 0.2

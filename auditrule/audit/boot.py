@@ -1,0 +1,41 @@
+"""Boots of the host, as its log shows them: pids and serials begin anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auditrule.audit.event import AuditEvent
+
+# Events come out in order of completion, so serials step back a little all the time: by as many
+# events as can be pending at most.
+_REORDERED = 100_000
+
+
+class BootWatch:
+    """Tells which events are the first that the log has of a boot; one watch for each host.
+
+    Signs of a boot are the SYSTEM_BOOT record that the init system writes, and serials that
+    begin anew: far below those before, or below them at all behind the start of an auditd. The
+    kernel counts serials from 1 at each boot (audit_serial, kernel/audit.c); auditd numbers its
+    own DAEMON_ records otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._highest = 0
+        self._auditd_started = False
+        self._boot_is_known = False
+
+    def is_boot(self, event: AuditEvent) -> bool:
+        """Take `event`; return whether the host has booted since the one before."""
+        kind, serial = event.records[0].type, event.id.serial
+        if kind.startswith("DAEMON_"):
+            self._auditd_started = self._auditd_started or kind == "DAEMON_START"
+            return False
+        anew = serial < (self._highest if self._auditd_started else self._highest - _REORDERED)
+        boot = anew or (kind == "SYSTEM_BOOT" and not self._boot_is_known)
+        self._highest = serial if anew else max(serial, self._highest)
+        self._auditd_started = False
+        # The init system's record follows the serials' beginning, and is the same boot.
+        self._boot_is_known = anew or (self._boot_is_known and kind != "SYSTEM_BOOT")
+        return boot

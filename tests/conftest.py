@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,23 @@ def bundled_rule() -> Path:
     """The bundled rule's file."""
     name = "executable_bit_set_for_potential_persistence_script.toml"
     return ROOT / "config" / "rules" / name
+
+
+@pytest.fixture(scope="session")
+def elastic_linux_rules() -> Path:
+    """The folder of Elastic's rules for Linux, in a checkout that the environment names."""
+    checkout = os.environ.get("AUDITRULE_ELASTIC_RULES")
+    if checkout is None:
+        pytest.skip("AUDITRULE_ELASTIC_RULES names no checkout of elastic/detection-rules")
+    folder = Path(checkout) / "rules" / "linux"
+    assert folder.is_dir(), f"AUDITRULE_ELASTIC_RULES: {folder} is no folder"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def elastic_seed_rule() -> Path:
+    """Elastic's own file of the bundled rule, which the environment names."""
+    path = os.environ.get("AUDITRULE_SEED_RULE")
+    if path is None:
+        pytest.skip("AUDITRULE_SEED_RULE does not name Elastic's file of the rule")
+    return Path(path)

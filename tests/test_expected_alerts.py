@@ -67,6 +67,14 @@ def test_the_rule_fires_exactly_where_the_scenario_says(
     assert [alert.message for alert in alerts] == []
 
 
+def test_elastics_own_file_of_the_rule_gives_the_same_alerts(elastic_seed_rule: Path) -> None:
+    ours = list(replay(FIXTURES))
+    theirs = list(replay(FIXTURES, rules=elastic_seed_rule))
+    assert len(ours) > 300
+    assert [alert.id for alert in theirs] == [alert.id for alert in ours]
+    assert [alert.threat for alert in theirs] == [alert.threat for alert in ours]
+
+
 def _grants(alert: Alert, wish: dict[str, Any]) -> bool:
     process = alert.process
     args = list(process.args or ())

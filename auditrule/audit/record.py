@@ -52,10 +52,11 @@ class Record:
     def parse(cls, line: bytes) -> Record:
         """Return the record in `line`, given without its newline.
 
-        A carriage return at the end (a log that went through Windows) is no part of it. Raises
-        RecordError where the line is no record.
+        NULs before it (a file that lost power as it grew) and a carriage return behind it (a log
+        that went through Windows) are no part of it. Raises RecordError where the line is no
+        record.
         """
-        line = line.removesuffix(b"\r")
+        line = line.lstrip(b"\0").removesuffix(b"\r")
         return cls(line, parse_header(line))
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ def run_daemon(
         typer.echo(str(error), err=True)
         return False
     logging.getLogger().setLevel(settings.logging.level.upper())
+    # What it warns of (an overflowing queue) costs time, never lines: the tail looks for itself.
+    logging.getLogger("watchdog").setLevel(logging.ERROR)
     detector = _detector(rules or list(settings.rules.paths))
     if detector is None:
         return False
@@ -137,7 +140,7 @@ def _reader(settings: Settings) -> DocumentReader:
         live=processes,
     )
     if processes is not None:
-        table.fill(processes.all())
+        table.fill(processes.all(), now_ms=int(time.time() * 1000))
     limits = settings.reassembly
     return DocumentReader(
         reassembler=Reassembler(

@@ -21,6 +21,9 @@ _EXIT_GRACE_MS = 100
 # /proc tells when a process started in ticks of 10 ms, and the boot time by the second is what it
 # is counted from.
 _PROC_SLACK_MS = 1_500
+# The start of a process is told in ticks, cut off.
+_PROC_TICK_MS = 20
+_REAPERS = frozenset({"systemd", "init", "containerd-shim-runc-v2", "conmon", "tini", "dumb-init"})
 _ENTRY_OVERHEAD = 1_000
 
 
@@ -108,6 +111,7 @@ class ProcessTable:
         self._live = live
         self._entries: OrderedDict[tuple[str | None, int], ProcessEntry] = OrderedDict()
         self._size = 0
+        self._filled_ms: int | None = None
         self._forks_are_logged: set[str | None] = set()
         self._exits_are_logged: set[str | None] = set()
         self.evictions = 0
@@ -116,10 +120,11 @@ class ProcessTable:
         """Return the number of entries."""
         return len(self._entries)
 
-    def fill(self, processes: Iterable[ProcessEntry]) -> None:
-        """Take the `processes` that run already, as a live daemon does at its start."""
+    def fill(self, processes: Iterable[ProcessEntry], *, now_ms: int) -> None:
+        """Take the `processes` that run at `now_ms`, as a live daemon does at its start."""
         for entry in processes:
             self._put(None, entry)
+        self._filled_ms = now_ms
 
     def forget(self, host: str | None) -> None:
         """Drop all processes of `host`, which has booted."""
@@ -248,8 +253,23 @@ class ProcessTable:
         found = live.find(pid)
         if found is None:
             return None
+        found = self._as_it_was(found)
         self._put(None, found)
         return found
+
+    def _as_it_was(self, found: ProcessEntry) -> ProcessEntry:
+        """Return `found`, a process that no record introduced, as it was when it was a parent.
+
+        It was made while we looked, and every exec is logged: it had executed nothing then, but
+        has perhaps since. So it ran what its own parent ran when it was made, if that is still the
+        one that made it.
+        """
+        if self._filled_ms is None or found.started_ms < self._filled_ms or found.ppid is None:
+            return found
+        maker = self._alive(None, found.ppid, found.started_ms + _PROC_TICK_MS)
+        if maker is None or maker.image is None or _adopts(maker):
+            return found
+        return replace(found, image=maker.image)
 
     def _put(self, host: str | None, entry: ProcessEntry) -> None:
         key = (host, entry.pid)
@@ -264,6 +284,11 @@ class ProcessTable:
             _, gone = self._entries.popitem(last=False)
             self._size -= _size(gone)
             self.evictions += 1
+
+
+def _adopts(entry: ProcessEntry) -> bool:
+    """Tell whether a process is one of those that the children of ended processes are given to."""
+    return entry.pid == 1 or (entry.image is not None and entry.image.name in _REAPERS)
 
 
 def _size(entry: ProcessEntry) -> int:

@@ -56,3 +56,7 @@ def test_auditds_interpretations_are_told_from_the_kernels_fields() -> None:
 
 def test_a_carriage_return_at_the_end_is_no_part_of_the_record() -> None:
     assert Record.parse(HEAD + b'comm="x" key=(null)\r').token("key") == "(null)"
+
+
+def test_nuls_that_a_power_loss_left_before_a_record_are_no_part_of_it() -> None:
+    assert Record.parse(b"\0" * 5000 + HEAD + b"uid=0").number("uid") == 0

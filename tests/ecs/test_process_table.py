@@ -292,5 +292,32 @@ def test_other_hosts_processes_are_never_asked_of_this_one() -> None:
 
 def test_a_daemon_starts_with_the_processes_that_run() -> None:
     table = ProcessTable()
-    table.fill([entry(1, "init", 1), entry(5, "cron", 2)])
+    table.fill([entry(1, "init", 1), entry(5, "cron", 2)], now_ms=3)
     assert parent_name(table, 5, 10) == "cron"
+
+
+def made(pid: int, name: str, at: int, ppid: int) -> ProcessEntry:
+    return ProcessEntry(pid, Image(name=name), Owner(), at, 0, ppid)
+
+
+def test_a_subshell_that_has_executed_since_was_what_its_maker_is() -> None:
+    table = ProcessTable(live=Host(made(6, "sleep", 50_000, 5), made(5, "sh", 40_000, 1)))
+    table.fill([], now_ms=30_000)
+    table.exec(HOST, entry(5, "job.sh", 40_000))
+    assert parent_name(table, 6, 50_010) == "job.sh"
+    assert parent_name(table, 6, 50_020) == "job.sh"
+
+
+@pytest.mark.parametrize(
+    ("ppid", "reaper"), [(1, "init"), (9, "systemd")], ids=["process 1", "a user's systemd"]
+)
+def test_a_process_that_was_given_to_another_parent_is_what_it_is(ppid: int, reaper: str) -> None:
+    table = ProcessTable(live=Host(made(6, "worker", 50_000, ppid), made(ppid, reaper, 1, 0)))
+    table.fill([entry(ppid, reaper, 1)], now_ms=30_000)
+    assert parent_name(table, 6, 60_000) == "worker"
+
+
+def test_a_process_from_before_the_daemon_is_what_it_is() -> None:
+    table = ProcessTable(live=Host(made(6, "worker", 20_000, 5), made(5, "sh", 10_000, 1)))
+    table.fill([entry(5, "sh", 10_000)], now_ms=30_000)
+    assert parent_name(table, 6, 60_000) == "worker"

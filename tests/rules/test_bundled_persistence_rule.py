@@ -4,7 +4,6 @@ The oracle was written from what the rule says, not from how the engine says it:
 parser, only ``startswith`` and ``in``.
 """
 
-import os
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,6 @@ from auditrule.rules import Detector, Rule, load_rules
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "config/rules/executable_bit_set_for_potential_persistence_script.toml"
-SEED = os.environ.get("AUDITRULE_SEED_RULE")
 
 # ------------------------------------------------------------------------------- the oracle
 
@@ -265,10 +263,8 @@ def test_the_bundled_rule_agrees_with_the_oracle_on_one_path_and_one_mode(
 
 
 @pytest.fixture(scope="module")
-def seed() -> Detector:
-    if SEED is None:
-        pytest.skip("AUDITRULE_SEED_RULE does not name Elastic's file of the rule")
-    return Detector([_only_rule(Path(SEED))])
+def seed(elastic_seed_rule: Path) -> Detector:
+    return Detector([_only_rule(elastic_seed_rule)])
 
 
 @settings(max_examples=3000, deadline=None)

@@ -12,7 +12,6 @@ FIXTURES = Path(__file__).parents[2] / "fixtures/rules"
 VALID = FIXTURES / "valid"
 BROKEN = FIXTURES / "broken"
 KEYS = VALID / "authorized_keys_written.toml"
-ELASTIC = os.environ.get("AUDITRULE_ELASTIC_RULES")
 
 TACTIC = "rule.threat[0].tactic"
 TECHNIQUE = "rule.threat[0].technique"
@@ -378,13 +377,9 @@ def test_counts_name_only_what_there_is() -> None:
     assert str(load_rules([]).counts) == "0 rules"
 
 
-@pytest.mark.skipif(
-    ELASTIC is None, reason="AUDITRULE_ELASTIC_RULES names no folder of Elastic's rules"
-)
-def test_elastics_own_rules_load_without_an_error() -> None:
-    assert ELASTIC is not None
-    files = list(Path(ELASTIC).rglob("*.toml"))
-    loaded = load_rules([Path(ELASTIC)])
+def test_elastics_own_rules_load_without_an_error(elastic_linux_rules: Path) -> None:
+    files = list(elastic_linux_rules.rglob("*.toml"))
+    loaded = load_rules([elastic_linux_rules])
     assert files
     assert loaded.errors == ()
     assert loaded.skipped == ()

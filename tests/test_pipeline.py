@@ -1,0 +1,115 @@
+"""Lines in, documents out, whatever the lines are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_format import ExecOnKernel
+
+from auditrule.audit.reassembly import Reassembler
+from auditrule.ecs.mapping import DocumentMapper
+from auditrule.ecs.process_table import ProcessTable
+from auditrule.pipeline import DocumentReader
+
+if TYPE_CHECKING:
+    import pytest
+
+    from auditrule.ecs.document import Document
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def reader() -> DocumentReader:
+    return DocumentReader(
+        reassembler=Reassembler(max_pending=50), mapper=DocumentMapper(table=ProcessTable())
+    )
+
+
+def read(lines: list[bytes]) -> tuple[DocumentReader, list[Document]]:
+    one = reader()
+    return one, [*one.read(lines), *one.finish()]
+
+
+@cache
+def captured() -> list[bytes]:
+    """Return lines of all kinds, as the kernel and auditd wrote them."""
+    names = ("parents.enriched.clone", "odd-arguments.raw.clone", "user-messages.raw.exec")
+    return [
+        line
+        for name in names
+        for line in (FIXTURES / "logs" / f"{name}.log").read_bytes().split(b"\n")
+        if line
+    ]
+
+
+@given(st.lists(st.binary()))
+def test_any_lines_are_records_or_counted(lines: list[bytes]) -> None:
+    one, _ = read(lines)
+    assert one.counts.records + one.counts.unparsed == len(lines)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> list[bytes]:
+    """Some captured lines with bytes changed, cut, doubled and out of order."""
+    lines = draw(st.lists(st.sampled_from(captured()), min_size=1, max_size=30))
+    start = draw(st.integers(0, len(captured()) - 30))
+    lines += captured()[start : start + 30]
+    for _ in range(draw(st.integers(0, 10))):
+        at = draw(st.integers(0, len(lines) - 1))
+        line = lines[at]
+        place = draw(st.integers(0, len(line)))
+        end = draw(st.integers(place, min(len(line), place + 20)))
+        lines[at] = line[:place] + draw(st.binary(max_size=5)) + line[end:]
+    return draw(st.permutations(lines)) if draw(st.booleans()) else lines
+
+
+@settings(deadline=None, max_examples=300)
+@given(mutated())
+def test_no_damage_to_a_real_log_stops_it_or_makes_what_is_no_json(lines: list[bytes]) -> None:
+    one, documents = read(lines)
+    assert one.counts.records + one.counts.unparsed == len(lines)
+    for document in documents:
+        assert json.loads(document.to_json()) == document.to_dict()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\0", b"")), min_size=1),
+    st.lists(st.sampled_from(range(4)), min_size=4, max_size=60),
+    st.booleans(),
+)
+def test_an_exec_reads_the_same_alone_and_among_others(
+    arguments: list[bytes], turns: list[int], enriched: bool
+) -> None:
+    deeds = [
+        ExecOnKernel(
+            [b"chmod", *arguments, str(n).encode()],
+            pid=200 + n,
+            ppid=1,
+            serial=n,
+            enriched=enriched,
+            room=200,
+        )
+        for n in range(4)
+    ]
+    alone = [document for deed in deeds for document in read(deed.lines())[1]]
+    queues = [deed.lines() for deed in deeds]
+    lines = [queues[turn].pop(0) for turn in turns if queues[turn]]
+    lines += [line for queue in queues for line in queue]
+    _, together = read(lines)
+    assert sorted(d.to_json() for d in together) == sorted(d.to_json() for d in alone)
+
+
+def test_lines_that_are_no_records_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        one, documents = read([b"junk", *ExecOnKernel([b"x"]).lines(), b"more junk"])
+    assert len(documents) == 1
+    assert one.counts.unparsed == 2
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "junk" in caplog.text

@@ -69,7 +69,7 @@ def test_a_deed_on_this_host_is_an_alert_at_once(
         assert daemon.stop() == []
     assert alert["process"]["args"] == ["chmod", "+x", str(target)]
     assert alert["process"]["parent"]["args"] == ["/bin/sh", "-c", f"chmod +x {target}; true"]
-    assert alert["user"] == {"id": "0", "name": "root"}
+    assert alert["process"]["user"] == {"id": "0", "name": "root"}
     assert alert["rule"]["name"] == "Executable Bit Set for Potential Persistence Script"
     # A second is what is promised; the rest is for a machine that has other things to do.
     assert seconds < 10

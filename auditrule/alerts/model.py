@@ -6,9 +6,9 @@ An alert is an ECS document of its own (``event.kind: alert``), complete without
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from auditrule.ecs.document import Document, Fields
+from auditrule.ecs.document import Document, Event, Fields
 from auditrule.ecs.ids import stable_id
 
 if TYPE_CHECKING:
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 _SEVERITY = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _RULESET = "auditrule"
 _COMMAND_LENGTH = 300
+
+
+class AlertEvent(Event):
+    """``event.*`` of an alert."""
+
+    kind: Literal["alert"] = "alert"  # type: ignore[assignment]
+    hash: str
+    severity: int
+    risk_score: float
 
 
 class RuleFields(Fields):
@@ -67,6 +76,7 @@ class Alert(Document):
     receiver can tell a repetition.
     """
 
+    event: AlertEvent
     message: str
     rule: RuleFields
     threat: Threat | None = None
@@ -75,18 +85,16 @@ class Alert(Document):
     @property
     def id(self) -> str:
         """The alert's id, ``event.hash``."""
-        return self.event.hash or ""
+        return self.event.hash
 
 
 def build_alert(document: Document, rule: Rule) -> Alert:
     """Return the alert that `document` is under `rule`."""
-    event = document.event.model_copy(
-        update={
-            "kind": "alert",
-            "hash": stable_id("alert", document.event.id, rule.id),
-            "severity": _SEVERITY[rule.severity],
-            "risk_score": float(rule.risk_score),
-        }
+    event = AlertEvent(
+        **document.event.model_dump(exclude={"kind"}),
+        hash=stable_id("alert", document.event.id, rule.id),
+        severity=_SEVERITY[rule.severity],
+        risk_score=float(rule.risk_score),
     )
     return Alert(
         timestamp=document.timestamp,

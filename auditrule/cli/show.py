@@ -34,7 +34,7 @@ def _rows(alert: Alert) -> list[tuple[str, str]]:
     process, host = alert.process, alert.host.name
     rows = [("command", show_command(process)), ("user", _account(alert.user))]
     login = alert.auditd.user.audit if alert.auditd.user is not None else None
-    if login is not None and login != alert.user:
+    if login is not None and (alert.user is None or login.id != alert.user.id):
         rows.append(("login", _account(login)))
     rows.append(("process", f"{process.executable or process.name or '?'} (pid {process.pid})"))
     if process.parent is not None:

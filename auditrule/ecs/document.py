@@ -8,7 +8,7 @@ that is not known is absent: never empty, never made up.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -21,6 +21,13 @@ def format_time(time: datetime) -> str:
 
 
 Date = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
+
+
+class RecordedBy:
+    """What auditd must record for a field to be filled: keys of the rules in config/audit.rules."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
 
 
 class Fields(BaseModel):
@@ -38,17 +45,14 @@ class Ecs(Fields):
 class Event(Fields):
     """``event.*``."""
 
-    kind: Literal["event", "alert"] = "event"
-    category: tuple[str, ...]
-    type: tuple[str, ...]
-    action: str
-    outcome: Literal["success", "failure", "unknown"]
-    module: str = "auditd"
+    kind: Literal["event"] = "event"
+    category: tuple[Literal["process"], ...]
+    type: tuple[Literal["start"], ...]
+    action: Literal["exec"]
+    outcome: Literal["success"]
+    module: Literal["auditd"] = "auditd"
     id: str
     sequence: int
-    hash: str | None = None
-    severity: int | None = None
-    risk_score: float | None = None
 
 
 class Os(Fields):
@@ -71,6 +75,18 @@ class Account(Fields):
 
     id: str
     name: str | None = None
+
+
+class RealAccount(Fields):
+    """``user.Ext.*``, ``group.Ext.*``: Elastic Defend's name for the real user and group."""
+
+    real: Account
+
+
+class ActingAccount(Account):
+    """``user.*``, ``group.*``: the effective ones, and the real ones as Elastic Defend has them."""
+
+    Ext: RealAccount | None = None
 
 
 class CharDevice(Fields):
@@ -115,7 +131,8 @@ class Process(ProcessFields):
     saved_user: Account | None = None
     real_group: Account | None = None
     saved_group: Account | None = None
-    parent: ParentProcess | None = None
+    # Known after the parent's own exec, or its fork by a known process.
+    parent: Annotated[ParentProcess | None, RecordedBy("auditrule-exec", "auditrule-fork")] = None
 
 
 class AuditUser(Fields):
@@ -157,15 +174,17 @@ class Related(Fields):
 
 
 class Document(Fields):
-    """One event as an ECS document."""
+    """One event as an ECS document: a program that started."""
+
+    RECORDED_BY: ClassVar = RecordedBy("auditrule-exec")
 
     timestamp: Date = Field(alias="@timestamp")
     ecs: Ecs = Ecs()
     event: Event
     host: Host
     process: Process
-    user: Account | None = None
-    group: Account | None = None
+    user: ActingAccount | None = None
+    group: ActingAccount | None = None
     auditd: Auditd
     related: Related | None = None
 

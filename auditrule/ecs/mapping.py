@@ -12,6 +12,7 @@ from auditrule.audit.process import Exec, Exit, Fork, basename, read_process_eve
 from auditrule.audit.text import decode_text
 from auditrule.ecs.document import (
     Account,
+    ActingAccount,
     Auditd,
     AuditData,
     AuditUser,
@@ -21,6 +22,7 @@ from auditrule.ecs.document import (
     Host,
     ParentProcess,
     Process,
+    RealAccount,
     Related,
     Tty,
 )
@@ -205,8 +207,8 @@ class DocumentMapper:
             ),
             host=host,
             process=process,
-            user=users["euid"],
-            group=groups["egid"],
+            user=_acting(users["euid"], users["uid"]),
+            group=_acting(groups["egid"], groups["gid"]),
             auditd=_auditd(deed, users["auid"]),
             related=_related(list(users.values()), host.name),
         )
@@ -273,6 +275,13 @@ def _parent(host: str | None, pid: int, entry: ProcessEntry | None) -> ParentPro
 
 def _account(number: int | None, name: str | None) -> Account | None:
     return None if number is None else Account(id=str(number), name=name)
+
+
+def _acting(effective: Account | None, real: Account | None) -> ActingAccount | None:
+    if effective is None:
+        return None
+    extension = None if real is None else RealAccount(real=real)
+    return ActingAccount(id=effective.id, name=effective.name, Ext=extension)
 
 
 def _tty(tty: bytes | None) -> Tty | None:

@@ -6,24 +6,30 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from auditrule.rules.archives import is_archive, rule_members
 from auditrule.rules.ruleset import RuleError, SkippedFile
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFileFound:
-    """A file to read; ``named`` if it was asked for by its own name, not met in a tree."""
+    """A file to read; ``named`` if it was asked for by its own name, not met in a tree.
+
+    A file in an archive has its bytes in ``data``, and a ``path`` that goes on into the archive.
+    """
 
     path: Path
     named: bool
+    data: bytes | None = None
 
 
 def find_rule_files(paths: Iterable[Path]) -> Iterator[RuleFileFound | SkippedFile | RuleError]:
     """Yield the files that the paths stand for, and what was passed over or cannot be reached.
 
-    A path that is no folder stands for itself, whatever its name and kind (a pipe will do). A
-    folder stands for the regular files ``*.toml`` in it and below, in the order of their paths;
-    hidden files and folders (``.git``) are passed over. Symbolic links are followed, also to
-    folders; a file that is met twice counts once, as what it was met as first.
+    A path that is no folder stands for itself, whatever its name and kind (a pipe will do), but a
+    zip or tar stands for the files ``*.toml`` in it. A folder stands for the regular files
+    ``*.toml`` in it and below, in the order of their paths; hidden files and folders (``.git``)
+    are passed over. Symbolic links are followed, also to folders; a file that is met twice counts
+    once, as what it was met as first.
     """
     seen: set[tuple[int, int]] = set()
     for path in paths:
@@ -35,7 +41,19 @@ def find_rule_files(paths: Iterable[Path]) -> Iterator[RuleFileFound | SkippedFi
         if stat.S_ISDIR(status.st_mode):
             yield from _in_tree(path, seen)
         elif _first_time(status, seen):
-            yield RuleFileFound(path, named=True)
+            if is_archive(path):
+                yield from _in_archive(path)
+            else:
+                yield RuleFileFound(path, named=True)
+
+
+def _in_archive(path: Path) -> Iterator[RuleFileFound | RuleError]:
+    for member in rule_members(path):
+        place = path / member.name.lstrip("/")
+        if member.problem is not None:
+            yield RuleError(place, "", member.problem)
+        else:
+            yield RuleFileFound(place, named=False, data=member.data)
 
 
 def reach_problem(path: Path, error: OSError) -> RuleError:

@@ -28,12 +28,13 @@ _Outcome = Rule | RuleError | UnsupportedRule | NotEqlRule | DisabledRule | Skip
 
 
 def load_rules(paths: Iterable[Path]) -> RuleSet:
-    """Load the rules of files and of trees of files; nothing in them makes it raise or print.
+    """Load the rules of files, trees and archives; nothing in them makes it raise or print.
 
     A folder stands for every ``*.toml`` below it, in the order of their paths; hidden files and
     folders in it are passed over, and so are TOML files that are no rules (neither a ``[rule]``
     nor a ``[metadata]`` table): the set's ``skipped`` names them. A file named itself must be a
-    rule. A file is read once, however often it is met.
+    rule. A zip or tar stands for the ``*.toml`` in it. A file is read once, however often it is
+    met.
 
     What is broken is in ``errors``, and does not keep the others from loading: a path that is
     not there or cannot be read, text that is not UTF-8 or not TOML, a rule that the models
@@ -60,7 +61,7 @@ def load_rules(paths: Iterable[Path]) -> RuleSet:
 
 def _load(found: RuleFileFound, owners: dict[str, Path]) -> list[_Outcome]:
     path = found.path
-    text = _read_text(path)
+    text = _read_text(found)
     if isinstance(text, RuleError):
         return [text]
     tables = _read_toml(path, text)
@@ -81,11 +82,13 @@ def _load(found: RuleFileFound, owners: dict[str, Path]) -> list[_Outcome]:
     return [_make_rule(path, file, text)]
 
 
-def _read_text(path: Path) -> str | RuleError:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return reach_problem(path, error)
+def _read_text(found: RuleFileFound) -> str | RuleError:
+    path, data = found.path, found.data
+    if data is None:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return reach_problem(path, error)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -73,8 +73,8 @@ def test_a_document_says_what_the_log_says_under_ecs_names() -> None:
             "saved_group": root,
             "parent": {"pid": 100},
         },
-        "user": root,
-        "group": root,
+        "user": {**root, "Ext": {"real": root}},
+        "group": {**root, "Ext": {"real": root}},
         "auditd": {
             "session": "3",
             "user": {"audit": {"id": "1000", "name": "ann"}},
@@ -98,7 +98,7 @@ def test_a_document_says_what_the_log_says_under_ecs_names() -> None:
 
 def test_a_raw_log_has_ids_without_names_and_the_syscall_all_the_same() -> None:
     document = document_of(ExecOnKernel([b"x"]))
-    assert document["user"] == {"id": "0"}
+    assert document["process"]["user"] == {"id": "0"}
     assert document["auditd"]["data"]["syscall"] == "execve"
     assert document["auditd"]["data"]["arch"] == "c000003e"
     assert "related" not in document
@@ -116,8 +116,8 @@ class Directory:
 
 def test_a_live_host_names_its_accounts() -> None:
     document = document_of(ExecOnKernel([b"x"]), names=Directory())
-    assert document["user"] == {"id": "0", "name": "root"}
-    assert document["group"] == {"id": "0", "name": "wheel"}
+    assert document["process"]["user"] == {"id": "0", "name": "root"}
+    assert document["process"]["group"] == {"id": "0", "name": "wheel"}
     assert document["related"]["user"] == ["ann", "root"]
 
 

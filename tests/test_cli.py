@@ -274,8 +274,25 @@ def test_rules_list_shows_the_bundled_rule() -> None:
 def test_rules_check_tells_good_from_broken(fixtures: Path, bundled_rule: Path) -> None:
     good = run("rules", "check", bundled_rule.parent)
     assert good.returncode == 0
-    assert f"{bundled_rule}: ok: " in good.stdout
+    assert str(bundled_rule) in good.stdout
+    assert good.stdout.splitlines()[-1] == "1 full"
     broken = run("rules", "check", bundled_rule.parent, fixtures / "rules" / "broken")
     assert broken.returncode == 1
-    assert f"{bundled_rule}: ok: " in broken.stdout
+    assert str(bundled_rule) in broken.stdout
     assert "^" in broken.stdout
+
+
+def test_rules_check_says_how_far_each_rule_runs_as_json(fixtures: Path) -> None:
+    done = run("rules", "check", fixtures / "rules", "--format", "json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    by_status: dict[str, int] = {}
+    for rule in report["rules"]:
+        assert rule.keys() == {
+            "path", "id", "name", "language", "status", "missing_fields", "reason",
+        }  # fmt: skip
+        by_status[rule["status"]] = by_status.get(rule["status"], 0) + 1
+    assert report["counts"].keys() == {"full", "partial", "unsupported", "not-eql", "error"}
+    assert {status: n for status, n in report["counts"].items() if n} == by_status
+    assert by_status["error"] > 10
+    assert by_status["full"] >= 1

@@ -48,7 +48,8 @@ RulePaths = Annotated[
     typer.Option(
         "--rules",
         metavar="PATH",
-        help="A rule file or a folder of them, instead of the bundled rules. May be repeated.",
+        help="A rule file, a folder or a zip or tar of them, instead of the bundled rules. May be "
+        "repeated.",
         show_default=False,
     ),
 ]
@@ -148,8 +149,8 @@ def replay(
     """Run rules over archived audit logs and print the alerts."""
     from auditrule.cli.replay import run_replay
 
-    if output_format not in (None, "ndjson", "text"):
-        raise typer.BadParameter("must be ndjson or text", param_hint="--format")
+    if output_format is not None:
+        _choose(output_format, "ndjson", "text")
     ok = run_replay(
         logs,
         rules=_load(rules),
@@ -225,16 +226,10 @@ def run(
 @rules_app.command("list", epilog="Example: auditrule rules list --rules ./rules")
 def rules_list(rules: RulePaths = None) -> None:
     """List the rules that would run."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from auditrule.rules.ruleset import rule_rows
+    from auditrule.cli.rules import list_rules
 
     found = _load(rules)
-    table = Table("Name", "Severity", "Risk", "Tactics", "Id", box=None, header_style="bold")
-    for row in rule_rows(found.rules):
-        table.add_row(row.name, row.severity, row.risk_score, row.tactics, row.id)
-    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+    list_rules(found)
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -242,19 +237,26 @@ def rules_list(rules: RulePaths = None) -> None:
 def rules_check(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Rule files and folders.", show_default=False),
+        typer.Argument(
+            metavar="PATH...",
+            help="Rule files, folders, and zip or tar archives of them.",
+            show_default=False,
+        ),
     ],
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="text|json", help="How to say it.")
+    ] = "text",
 ) -> None:
-    """Check rule files: exit 1 if any is broken, and say where and why."""
-    from auditrule.rules.loader import load_rules
+    """Say of each rule how far it runs on what auditd records; exit 1 if one is broken."""
+    from auditrule.cli.rules import check_rules
 
-    found = load_rules(paths)
-    for rule in found.rules:
-        typer.echo(f"{rule.path}: ok: {rule.name}")
-    for notice in found.notices():
-        typer.echo(notice)
-    typer.echo(str(found.counts))
-    raise typer.Exit(0 if found.ok else 1)
+    _choose(output_format, "text", "json")
+    raise typer.Exit(0 if check_rules(paths, output_format) else 1)
+
+
+def _choose(value: str, *choices: str) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"must be {' or '.join(choices)}", param_hint="--format")
 
 
 def _load(paths: Iterable[Path] | None) -> RuleSet:

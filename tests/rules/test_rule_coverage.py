@@ -1,0 +1,107 @@
+"""How far a rule runs on what documents can have."""
+
+import pytest
+
+from auditrule import eql
+from auditrule.ecs.catalogue import CatalogueField
+from auditrule.rules.coverage import Coverage, Status, cover
+
+
+def field(name: str, *values: str, always: bool = False) -> CatalogueField:
+    return CatalogueField(name, "keyword", values or None, always, ("rule",))
+
+
+CATALOGUE = {
+    each.name: each
+    for each in (
+        field("event.category", "process", always=True),
+        field("event.type", "start", always=True),
+        field("event.action", "exec", always=True),
+        field("process.name"),
+        field("process.args"),
+        field("sometimes", "a", "b"),
+    )
+}
+
+
+def covered(text: str) -> Coverage:
+    return cover(eql.compile(text), CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "true",
+        'process.name == "x"',
+        'event.type == "start" and event.action in ("exec", "exec_event", "start")',
+        'event.action : "EX*" and not process.args : "x*"',
+        'not event.type == "end"',
+        'event.type != "end" and process.name == "x"',
+        'sometimes == "b" or sometimes == null',
+        'process.name : "x" and not (event.type == "end" and process.args : "y")',
+    ],
+)
+def test_a_rule_is_full_if_all_that_it_needs_can_be(condition: str) -> None:
+    for category in ("process", "any"):
+        assert covered(f"{category} where {condition}") == Coverage(Status.FULL)
+
+
+@pytest.mark.parametrize(
+    ("condition", "missing", "reason"),
+    [
+        (
+            'process.name == "x" or file.path : "y"',
+            ("file.path",),
+            'no document has file.path; this branch never holds: file.path : "y"',
+        ),
+        (
+            'process.name == "x" and not file.path : "y"',
+            ("file.path",),
+            "no document has file.path",
+        ),
+        (
+            'process.name == "x" and file.path == null',
+            ("file.path",),
+            "no document has file.path",
+        ),
+        (
+            'process.name == "x" or event.type == "end"',
+            (),
+            'this branch never holds: event.type == "end"',
+        ),
+        (
+            'process.name == "x" or (event.type == "end" and process.args : "y")',
+            (),
+            'this branch never holds: event.type == "end" and process.args : "y"',
+        ),
+    ],
+)
+def test_a_rule_is_partial_if_a_branch_of_it_is_dead(
+    condition: str, missing: tuple[str, ...], reason: str
+) -> None:
+    assert covered(f"process where {condition}") == Coverage(Status.PARTIAL, missing, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing", "reason"),
+    [
+        ("file where true", (), "there are no events of the category file"),
+        ('any where file.path : "y"', ("file.path",), "it needs file.path"),
+        (
+            'process where process.name == "x" and (file.path : "y" or dns.id == "z")',
+            ("dns.id", "file.path"),
+            "it needs dns.id, file.path",
+        ),
+        ('process where event.type == "end"', (), 'this never holds: event.type == "end"'),
+        ('process where sometimes == "c"', (), 'this never holds: sometimes == "c"'),
+        (
+            'process where event.type == "start" and not event.type == "start"',
+            (),
+            'this never holds: not event.type == "start"',
+        ),
+    ],
+)
+def test_a_rule_is_unsupported_if_it_can_never_match(
+    text: str, missing: tuple[str, ...], reason: str
+) -> None:
+    assert covered(text) == Coverage(Status.UNSUPPORTED, missing, reason)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from auditrule.ecs.catalogue import catalogue
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules
+from auditrule.rules.runnable import runnable
 from auditrule.source.logset import find_logs
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def replay(
     if found.errors or not found.rules:
         raise RulesError(found.errors)
     run = Replay(find_logs(_paths(paths)), host=host)
-    return _checked(run, run.alerts(Detector(found.rules)))
+    return _checked(run, run.alerts(Detector(runnable(found, catalogue()).rules)))
 
 
 def read_events(

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.record import Record
+from auditrule.ecs.document import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from auditrule.alerts.model import Alert
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.reassembly import Reassembler
-    from auditrule.ecs.document import Document
     from auditrule.ecs.mapping import DocumentMapper
+    from auditrule.rules.detection import Detection
     from auditrule.rules.detector import Detector
 
 _log = logging.getLogger(__name__)
@@ -103,7 +104,22 @@ class DocumentReader:
 
 
 def detect(documents: Iterable[Document], detector: Detector) -> Iterator[Alert]:
-    """Yield an alert for each document and each rule of `detector` that it matches, in order."""
+    """Yield an alert for each rule of `detector` that documents match, alone or with earlier."""
     for document in documents:
-        for rule in detector.detect(document.to_dict()):
-            yield build_alert(document, rule)
+        event = document.to_dict()
+        for detection in detector.detect(event):
+            yield _alert(detection, {id(event): document})
+
+
+def conclude(detector: Detector) -> Iterator[Alert]:
+    """Yield the alerts that the end of the documents completes; `detector` then starts anew."""
+    for detection in detector.finish():
+        yield _alert(detection, {})
+
+
+def _alert(detection: Detection, known: Mapping[int, Document]) -> Alert:
+    """Make an alert of a detection; the documents of the events at hand are `known`."""
+    documents = [
+        known.get(id(event)) or Document.model_validate(event) for event in detection.events
+    ]
+    return build_alert(documents, detection.rule, detection.join_keys)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import Counts, DocumentReader, detect
+from auditrule.pipeline import Counts, DocumentReader, conclude, detect
 from auditrule.source.archive import open_log
 from auditrule.source.errors import SourceError
 from auditrule.source.lines import LineCounts, read_lines
@@ -64,25 +65,32 @@ class Replay:
     def documents(self) -> Iterator[Document]:
         """Yield the document of each program that started."""
         for log in self._logs.sets:
-            reader = DocumentReader(
-                reassembler=Reassembler(),
-                mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity(name=self._host)),
-            )
-            try:
-                for document in self._read(log, reader):
-                    if self._is_asked_for(document):
-                        yield document
-            finally:
-                self.counts.add(reader.counts)
+            yield from self._documents_of(log)
 
     def alerts(self, detector: Detector) -> Iterator[Alert]:
-        """Yield the alerts, each once even where files overlap."""
+        """Yield the alerts, each once even where files overlap.
+
+        What one host did is not taken as part of another's sequence.
+        """
         seen: set[str] = set()
-        for alert in detect(self.documents(), detector):
-            if alert.id not in seen:
-                seen.add(alert.id)
-                self.counts.alerts += 1
-                yield alert
+        for log in self._logs.sets:
+            for alert in chain(detect(self._documents_of(log), detector), conclude(detector)):
+                if alert.id not in seen:
+                    seen.add(alert.id)
+                    self.counts.alerts += 1
+                    yield alert
+
+    def _documents_of(self, log: LogSet) -> Iterator[Document]:
+        reader = DocumentReader(
+            reassembler=Reassembler(),
+            mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity(name=self._host)),
+        )
+        try:
+            for document in self._read(log, reader):
+                if self._is_asked_for(document):
+                    yield document
+        finally:
+            self.counts.add(reader.counts)
 
     def _read(self, log: LogSet, reader: DocumentReader) -> Iterator[Document]:
         for file in log.files:

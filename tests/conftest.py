@@ -40,11 +40,11 @@ def bundled_rule() -> Path:
 @pytest.fixture(scope="session")
 def elastic_linux_rules() -> Path:
     """The folder of Elastic's rules for Linux, in a checkout that the environment names."""
-    checkout = os.environ.get("AUDITRULE_ELASTIC_RULES")
+    checkout = os.environ.get("DETECTION_RULES")
     if checkout is None:
-        pytest.skip("AUDITRULE_ELASTIC_RULES names no checkout of elastic/detection-rules")
+        pytest.skip("DETECTION_RULES names no checkout of elastic/detection-rules")
     folder = Path(checkout) / "rules" / "linux"
-    assert folder.is_dir(), f"AUDITRULE_ELASTIC_RULES: {folder} is no folder"
+    assert folder.is_dir(), f"DETECTION_RULES: {folder} is no folder"
     return folder
 
 

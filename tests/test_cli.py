@@ -46,7 +46,7 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["replay"], ["events"], ["run"], ["rules", "list"], ["rules", "check"]]
+    "command", [["replay"], ["events"], ["run"], ["eql"], ["rules", "list"], ["rules", "check"]]
 )
 def test_the_help_of_each_command_shows_an_example(command: list[str]) -> None:
     done = run(*command, "--help")
@@ -289,10 +289,139 @@ def test_rules_check_says_how_far_each_rule_runs_as_json(fixtures: Path) -> None
     by_status: dict[str, int] = {}
     for rule in report["rules"]:
         assert rule.keys() == {
-            "path", "id", "name", "language", "status", "missing_fields", "reason",
+            "path", "id", "name", "language", "status", "missing_fields", "reason", "ignored",
         }  # fmt: skip
         by_status[rule["status"]] = by_status.get(rule["status"], 0) + 1
     assert report["counts"].keys() == {"full", "partial", "unsupported", "not-eql", "error"}
     assert {status: n for status, n in report["counts"].items() if n} == by_status
     assert by_status["error"] > 10
     assert by_status["full"] >= 1
+
+
+RULE = """
+[rule]
+rule_id = "{id}"
+name = "{id}"
+description = "A rule."
+severity = "low"
+risk_score = 1
+type = "eql"
+language = "eql"
+query = '''{query}'''
+{more}
+"""
+
+
+def rule_file(folder: Path, name: str, query: str, more: str = "") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(RULE.format(id=name, query=query, more=more))
+    return path
+
+
+def test_a_sequence_is_one_alert_and_is_not_made_of_two_hosts_logs(tmp_path: Path) -> None:
+    query = """sequence by host.id, process.parent.pid with maxspan=1m
+      [process where process.name == "chmod"] [process where process.name == "touch"]"""
+    rule = rule_file(tmp_path, "pair", query)
+    chmod = ExecOnKernel([b"chmod", b"+x", b"a"], serial=1)
+    touch = ExecOnKernel([b"touch", b"a"], exe=b"/usr/bin/touch", comm=b"touch", serial=2)
+    for name, deeds in {"both": [chmod, touch], "one": [chmod], "two": [touch]}.items():
+        (tmp_path / name).mkdir()
+        lines = [line + b"\n" for deed in deeds for line in deed.lines()]
+        (tmp_path / name / "audit.log").write_bytes(b"".join(lines))
+    apart = run("replay", tmp_path / "one", tmp_path / "two", "--rules", rule)
+    assert (apart.returncode, apart.stdout) == (0, "")
+    together = run("replay", tmp_path / "both", "--rules", rule)
+    (alert,) = map(json.loads, together.stdout.splitlines())
+    events = alert["auditd"]["sequence"]["events"]
+    assert [event["process"]["name"] for event in events] == ["chmod", "touch"]
+    shown = run("replay", tmp_path / "both", "--rules", rule, "--format", "text").stdout
+    assert shown.index("chmod +x a (pid 200)") < shown.index("touch a (pid 200)")
+
+
+def test_what_is_not_run_or_ignored_of_rules_is_said_in_a_line_each(
+    log: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    suppression = '[rule.alert_suppression]\ngroup_by = ["host.id"]'
+    rule_file(rules, "runs", 'process where process.name == "chmod"', suppression)
+    rule_file(rules, "never", 'file where file.path == "/etc/passwd"')
+    done = run("replay", log, "--rules", rules)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "rules not run: 1 can never match what auditd records" in done.stderr
+    assert "alert_suppression is ignored, which 1 of the rules ask for" in done.stderr
+    checked = json.loads(run("rules", "check", rules, "--format", "json").stdout)
+    assert {rule["id"]: rule["ignored"] for rule in checked["rules"]} == {
+        "runs": ["alert_suppression"],
+        "never": [],
+    }
+
+
+def test_rules_list_explains_by_what_each_rule_is_looked_up(tmp_path: Path) -> None:
+    rule_file(tmp_path, "one", 'process where process.name == "x" and process.args : "*y*"')
+    rule_file(tmp_path, "two", 'any where process.args : "*y*"')
+    rule_file(tmp_path, "three", 'sequence [file where file.name == "a"] [process where true]')
+    done = run("rules", "list", "--explain-index", "--rules", tmp_path)
+    rows = [line.strip().split(maxsplit=2) for line in done.stdout.splitlines()[1:]]
+    assert sorted(rows) == [
+        ["one", "process", 'process.name == "x"'],
+        ["three", "file", 'file.name == "a"'],
+        ["three", "process", "asked of every event"],
+        ["two", "any", "asked of every event"],
+    ]
+
+
+EVENTS = b"""
+{"@timestamp": "2026-11-24T00:00:02Z", "event": {"category": "process"}, "n": 2}
+{"@timestamp": "2026-11-24T00:00:01Z", "event.category": "file", "n": 1}
+"""
+
+
+def test_eql_prints_the_events_that_a_query_finds(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(EVENTS)
+    done = run("eql", "any where n + 1 == 3", path)
+    assert done.returncode == 0
+    (event,) = map(json.loads, done.stdout.splitlines())
+    assert event["n"] == 2
+    assert done.stderr == "2 events, 1 match\n"
+
+
+def test_eql_prints_a_sequence_with_its_events_in_order_of_time() -> None:
+    query = "sequence with maxspan=5s [file where true] [process where true]"
+    done = run("eql", query, "-", stdin=EVENTS)
+    (match,) = map(json.loads, done.stdout.splitlines())
+    assert [event["n"] for event in match["events"]] == [1, 2]
+    assert match["join_keys"] == []
+
+
+def test_eql_takes_other_names_for_category_and_time() -> None:
+    events = b'{"kind": "a", "t": 2, "n": 1}\n{"kind": "b", "t": 1, "n": 2}\n'
+    query = "sequence [b where true] [a where true]"
+    fields = ("--category-field", "kind", "--timestamp-field", "t")
+    done = run("eql", query, *fields, stdin=events)
+    (match,) = map(json.loads, done.stdout.splitlines())
+    assert [event["n"] for event in match["events"]] == [2, 1]
+
+
+def test_eql_shows_where_a_query_is_wrong() -> None:
+    done = run("eql", "any where a ===", "-", stdin=EVENTS)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "line 1, column 15" in done.stderr
+    assert "^" in done.stderr
+
+
+def test_eql_passes_over_lines_that_are_no_events_and_says_so() -> None:
+    done = run("eql", "any where n == 2", "-", stdin=b"[1]\n\xff\n" + b"[" * 100_000 + EVENTS)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert "line 1 is no JSON object" in done.stderr
+    assert "3 lines passed over" in done.stderr
+
+
+def test_eql_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    done = run("eql", "any where true", tmp_path / "none")
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'none'}: no such file\n"

@@ -1,5 +1,7 @@
 """The alert: the document of an event that matched a rule, and what the rule says about it.
 
+Of a sequence, it is the document of the last event, and has the others with it.
+
 An alert is an ECS document of its own (``event.kind: alert``), complete without the rule file.
 """
 
@@ -8,11 +10,23 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Literal
 
-from auditrule.ecs.document import Document, Event, Fields
+from pydantic import Field
+
+from auditrule.ecs.document import (
+    ActingAccount,
+    Auditd,
+    Date,
+    Document,
+    Event,
+    Fields,
+    Process,
+    Related,
+)
 from auditrule.ecs.ids import stable_id
+from auditrule.eql.values import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from auditrule.ecs.document import Account, ProcessFields
     from auditrule.rules.model import Threat as RuleThreat
@@ -22,6 +36,7 @@ if TYPE_CHECKING:
 _SEVERITY = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _RULESET = "auditrule"
 _COMMAND_LENGTH = 300
+_MOST_DEEDS = 5
 
 
 class AlertEvent(Event):
@@ -34,11 +49,12 @@ class AlertEvent(Event):
 
 
 class RuleFields(Fields):
-    """``rule.*``."""
+    """``rule.*``; the category of a building block rule is "building block"."""
 
     id: str
     uuid: str
     name: str
+    category: str | None = None
     description: str | None = None
     author: tuple[str, ...] | None = None
     license: str | None = None
@@ -69,14 +85,41 @@ class Threat(Fields):
     technique: ThreatTechnique | None = None
 
 
-class Alert(Document):
-    """One event that matched one rule.
+class SequenceEvent(Fields):
+    """One of the events of a sequence: what it was, when, and by whom."""
 
-    ``event.hash`` is the alert's id: the same event and rule always give the same one, so that a
+    timestamp: Date = Field(alias="@timestamp")
+    id: str
+    sequence: int
+    user: ActingAccount | None = None
+    process: Process
+
+
+class MatchedSequence(Fields):
+    """``auditd.sequence.*``: the events that match a sequence or sample, in the rule's order.
+
+    `join_keys` are the values that they share, as text; one that is absent is left out.
+    """
+
+    events: tuple[SequenceEvent, ...]
+    join_keys: tuple[str, ...] | None = None
+
+
+class AlertAuditd(Auditd):
+    """``auditd.*`` of an alert."""
+
+    sequence: MatchedSequence | None = None
+
+
+class Alert(Document):
+    """An event that matched a rule, or the last of the events that did so together.
+
+    ``event.hash`` is the alert's id: the same events and rule always give the same one, so that a
     receiver can tell a repetition.
     """
 
     event: AlertEvent
+    auditd: AlertAuditd
     message: str
     rule: RuleFields
     threat: Threat | None = None
@@ -88,11 +131,14 @@ class Alert(Document):
         return self.event.hash
 
 
-def build_alert(document: Document, rule: Rule) -> Alert:
-    """Return the alert that `document` is under `rule`."""
+def build_alert(
+    documents: Sequence[Document], rule: Rule, join_keys: Sequence[object] = ()
+) -> Alert:
+    """Return the alert that `documents` are under `rule`: one, or those of a sequence in order."""
+    document = documents[-1]
     event = AlertEvent(
         **document.event.model_dump(exclude={"kind"}),
-        hash=stable_id("alert", document.event.id, rule.id),
+        hash=stable_id("alert", *(each.event.id for each in documents), rule.id),
         severity=_SEVERITY[rule.severity],
         risk_score=float(rule.risk_score),
     )
@@ -104,13 +150,14 @@ def build_alert(document: Document, rule: Rule) -> Alert:
         process=document.process,
         user=document.user,
         group=document.group,
-        auditd=document.auditd,
-        related=document.related,
-        message=_message(document, rule),
+        auditd=AlertAuditd(**dict(document.auditd), sequence=_sequence(documents, join_keys)),
+        related=_related(documents),
+        message=_message(documents, rule),
         rule=RuleFields(
             id=rule.id,
             uuid=rule.id,
             name=rule.name,
+            category="building block" if rule.is_building_block else None,
             description=rule.description or None,
             author=rule.author or None,
             license=rule.license,
@@ -120,6 +167,32 @@ def build_alert(document: Document, rule: Rule) -> Alert:
         threat=_threat(rule.threat),
         tags=rule.tags or None,
     )
+
+
+def _sequence(documents: Sequence[Document], join_keys: Sequence[object]) -> MatchedSequence | None:
+    if len(documents) == 1:
+        return None
+    keys = tuple(text for text in map(as_text, join_keys) if text is not None)
+    return MatchedSequence(
+        events=tuple(
+            SequenceEvent(
+                timestamp=document.timestamp,
+                id=document.event.id,
+                sequence=document.event.sequence,
+                user=document.user,
+                process=document.process,
+            )
+            for document in documents
+        ),
+        join_keys=keys or None,
+    )
+
+
+def _related(documents: Sequence[Document]) -> Related | None:
+    related = [document.related for document in documents if document.related is not None]
+    users = dict.fromkeys(user for each in related for user in each.user or ())
+    hosts = dict.fromkeys(host for each in related for host in each.hosts or ())
+    return Related(user=tuple(users) or None, hosts=tuple(hosts) or None) if related else None
 
 
 def printable(text: str) -> str:
@@ -148,20 +221,22 @@ def show_command(process: ProcessFields) -> str:
     return command or printable(process.executable or process.name or "an unknown command")
 
 
-def _message(document: Document, rule: Rule) -> str:
+def _message(documents: Sequence[Document], rule: Rule) -> str:
     """Say in one line who did what, where, and from what parent."""
-    process = document.process
+    document = documents[-1]
     where = f" on {document.host.name}" if document.host.name else ""
-    parent = process.parent
+    parent = document.process.parent
     by = ""
     if parent is not None:
         what = printable(parent.executable) if parent.executable else "an unknown program"
         by = f", started by {what} (pid {parent.pid})"
     who = _who(document.user, document.auditd.user.audit if document.auditd.user else None)
-    return (
-        f"{printable(rule.name)}: {who}{printable(where)} ran: {show_command(process)}"
-        f" (pid {process.pid}){by}"
-    )
+    deeds = [f"{show_command(each.process)} (pid {each.process.pid})" for each in documents]
+    if len(deeds) > _MOST_DEEDS:
+        others = len(deeds) - _MOST_DEEDS
+        deeds[_MOST_DEEDS - 1 : -1] = [f"{others} other{'s' * (others > 1)}"]
+    ran = ", then ".join(deeds)
+    return f"{printable(rule.name)}: {who}{printable(where)} ran: {ran}{by}"
 
 
 def _who(user: Account | None, login: Account | None) -> str:

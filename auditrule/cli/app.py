@@ -223,13 +223,44 @@ def run(
     raise typer.Exit(0 if run_daemon(config, source=source, rules=rules, output=output) else 1)
 
 
+@app.command(epilog="""Example: auditrule eql 'process where process.name : "nc*"' events.ndjson""")
+def eql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A query in EQL, a sequence too.")],
+    events_file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Events, one JSON object a line; - is standard input."),
+    ] = "-",
+    category_field: Annotated[
+        str, typer.Option(metavar="FIELD", help="The field that has an event's category.")
+    ] = "event.category",
+    timestamp_field: Annotated[
+        str, typer.Option(metavar="FIELD", help="The field that has an event's time.")
+    ] = "@timestamp",
+) -> None:
+    """Run an EQL query over any JSON events and print what it finds, one JSON object a line."""
+    from auditrule.cli.eql import run_query
+
+    ok = run_query(
+        query, events_file, category_field=category_field, timestamp_field=timestamp_field
+    )
+    raise typer.Exit(0 if ok else 1)
+
+
 @rules_app.command("list", epilog="Example: auditrule rules list --rules ./rules")
-def rules_list(rules: RulePaths = None) -> None:
+def rules_list(
+    rules: RulePaths = None,
+    explain_index: Annotated[
+        bool,
+        typer.Option(
+            "--explain-index", help="Show by which of an event's fields each rule is looked up."
+        ),
+    ] = False,
+) -> None:
     """List the rules that would run."""
     from auditrule.cli.rules import list_rules
 
     found = _load(rules)
-    list_rules(found)
+    list_rules(found, explain_index=explain_index)
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -260,15 +291,13 @@ def _choose(value: str, *choices: str) -> None:
 
 
 def _load(paths: Iterable[Path] | None) -> RuleSet:
-    """Load rules; say what is wrong, and give up only where no rule is left."""
+    """Load rules; say what is broken, and give up only where no rule is left."""
     from auditrule.resources import bundled_rules
     from auditrule.rules.loader import load_rules
 
     found = load_rules(list(paths or ()) or [bundled_rules()])
     for error in found.errors:
         typer.echo(f"broken rule: {error}", err=True)
-    for unsupported in found.unsupported:
-        typer.echo(f"rule not run: {unsupported}", err=True)
     if not found.rules:
         typer.echo("there is no rule to run", err=True)
         raise typer.Exit(1)

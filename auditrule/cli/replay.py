@@ -14,8 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from auditrule.alerts.sink import FileSink, StreamSink
 from auditrule.cli.show import show_alert
+from auditrule.ecs.catalogue import catalogue
 from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
+from auditrule.rules.runnable import runnable
 from auditrule.source.errors import SourceError, plain_reason
 from auditrule.source.logset import NO_RECORDS, find_logs
 
@@ -55,12 +57,18 @@ def run_replay(
 ) -> bool:
     """Replay `logs`, write the alerts, and tell whether all went well."""
     began = time.monotonic()
+    running = runnable(rules, catalogue())
+    for notice in running.notices:
+        typer.echo(notice, err=True)
+    detector = Detector(running.rules)
     found = _find(logs)
     with _progress(found, progress) as on_progress:
         replay = Replay(found, host=host, since=since, until=until, on_progress=on_progress)
         with _sink(output, output_format) as sink:
-            for alert in replay.alerts(Detector(rules.rules)):
+            for alert in replay.alerts(detector):
                 sink.write(alert)
+    for rule_id, count in detector.dropped.items():
+        typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)
     typer.echo(_summary(replay, time.monotonic() - began), err=True)
     return not replay.problems and not rules.errors
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from auditrule.alerts.model import printable
 from auditrule.ecs.catalogue import catalogue
+from auditrule.rules.index import alternatives
 from auditrule.rules.loader import load_rules
 from auditrule.rules.report import ERROR, RuleReport, report_rules
 from auditrule.rules.ruleset import RuleSet, rule_rows
@@ -25,11 +26,24 @@ _STYLES = {"full": "green", "partial": "yellow", "unsupported": "dim", ERROR: "b
 _WIDTH_OF_A_PIPE = 400
 
 
-def list_rules(found: RuleSet) -> None:
-    """Print the rules that run as a table."""
+def list_rules(found: RuleSet, *, explain_index: bool) -> None:
+    """Print the rules that run as a table; or, of each, what it is looked up by."""
+    if explain_index:
+        _explain_index(found)
+        return
     table = _table("Name", "Severity", "Risk", "Tactics", "Id")
     for row in rule_rows(found.rules):
         table.add_row(*map(Text, (row.name, row.severity, row.risk_score, row.tactics, row.id)))
+    _console().print(table)
+
+
+def _explain_index(found: RuleSet) -> None:
+    table = _table("Name", "Events", "Looked up by")
+    for rule in found.rules:
+        for query in rule.query.event_queries:
+            keys = [alternative.key for alternative in alternatives(query)]
+            shown = "\nor ".join(keys) if all(keys) else "asked of every event"
+            table.add_row(Text(rule.name), Text(query.category or "any"), Text(shown))
     _console().print(table)
 
 
@@ -64,7 +78,8 @@ def _name(rule: RuleReport) -> Text:
 def _why(rule: RuleReport) -> Text:
     if rule.status == "not-eql":
         return Text(f"it is {rule.language}")
-    return Text(rule.reason or "")
+    ignored = [f"its {name} is ignored" for name in rule.ignored]
+    return Text("; ".join(filter(None, (rule.reason, *ignored))))
 
 
 def _table(*headers: str) -> Table:

@@ -16,6 +16,7 @@ from auditrule.alerts.sink import FileSink, StreamSink
 from auditrule.audit.reassembly import Reassembler
 from auditrule.config import SettingsError, load_settings
 from auditrule.daemon import Daemon
+from auditrule.ecs.catalogue import catalogue
 from auditrule.ecs.live import ProcProcesses
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
@@ -23,6 +24,7 @@ from auditrule.pipeline import DocumentReader
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules
+from auditrule.rules.runnable import runnable
 from auditrule.source.accounts import Accounts
 from auditrule.source.errors import SourceError, plain_reason
 from auditrule.source.stream import StreamSource
@@ -69,13 +71,14 @@ def _detector(paths: list[Path]) -> Detector | None:
     found = load_rules(paths or [bundled_rules()])
     for error in found.errors:
         _log.error("broken rule: %s", error)
-    for unsupported in found.unsupported:
-        _log.warning("rule not run: %s", unsupported)
-    if not found.rules:
+    running = runnable(found, catalogue())
+    for notice in running.notices:
+        _log.warning("%s", notice)
+    if not running.rules:
         _log.error("there is no rule to run")
         return None
-    _log.info("rules: %s", found.counts)
-    return Detector(found.rules)
+    _log.info("rules: %d run", len(running.rules))
+    return Detector(running.rules)
 
 
 def _run(settings: Settings, detector: Detector, *, source: str, output: str) -> bool:

@@ -23,7 +23,10 @@ def show_alert(alert: Alert) -> Text:
     block = Text()
     block.append(f"{format_time(alert.timestamp)}  ", "bold")
     block.append(severity, _STYLES.get(severity, ""))
-    block.append(f"  {printable(alert.rule.name)}\n", "bold")
+    block.append(f"  {printable(alert.rule.name)}", "bold")
+    if alert.rule.category is not None:
+        block.append(f"  ({printable(alert.rule.category)})", "dim")
+    block.append("\n")
     for label, value in _rows(alert):
         block.append(f"  {label:<9} ", "dim")
         block.append(f"{value}\n")
@@ -32,7 +35,8 @@ def show_alert(alert: Alert) -> Text:
 
 def _rows(alert: Alert) -> list[tuple[str, str]]:
     process, host = alert.process, alert.host.name
-    rows = [("command", show_command(process)), ("user", _account(alert.user))]
+    rows = [("command", command) for command in _commands(alert)]
+    rows.append(("user", _account(alert.user)))
     login = alert.auditd.user.audit if alert.auditd.user is not None else None
     if login is not None and (alert.user is None or login.id != alert.user.id):
         rows.append(("login", _account(login)))
@@ -47,6 +51,16 @@ def _rows(alert: Alert) -> list[tuple[str, str]]:
         rows.append(("ATT&CK", _threat(alert)))
     rows.append(("event", f"serial {alert.event.sequence}, alert {alert.id}"))
     return [(label, printable(value)) for label, value in rows]
+
+
+def _commands(alert: Alert) -> list[str]:
+    """Return the command, or those of a sequence, each with its time."""
+    if alert.auditd.sequence is None:
+        return [show_command(alert.process)]
+    return [
+        f"{format_time(event.timestamp)}  {show_command(event.process)} (pid {event.process.pid})"
+        for event in alert.auditd.sequence.events
+    ]
 
 
 def _account(account: Account | None) -> str:

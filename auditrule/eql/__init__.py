@@ -11,6 +11,7 @@ What comparisons mean is said in `auditrule.eql.compiler`, how fields are found 
 """
 
 from auditrule.eql.errors import EqlError, EqlSyntaxError, EqlUnsupportedError
-from auditrule.eql.query import Match, Query, compile  # noqa: A004
+from auditrule.eql.match import Match
+from auditrule.eql.query import Query, compile  # noqa: A004
 
 __all__ = ["EqlError", "EqlSyntaxError", "EqlUnsupportedError", "Match", "Query", "compile"]

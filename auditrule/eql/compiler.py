@@ -2,63 +2,68 @@
 
 What a comparison means, after Elasticsearch 8:
 
-- An array holds if any of its elements does; `not` then says that none does. `!=` is `not ==` and
-  `not in` is `not … in`, for arrays and for absent fields alike: `f != "x"` holds where no value of
-  f is "x", also where f is absent.
-- Elasticsearch has a third truth value, null, for a comparison with an absent field. In an event
-  query on fields and literals it can be seen nowhere: such a comparison becomes a lookup in the
-  index, which finds the event or does not, and `not` gives exactly the events that were not found.
-  So here a comparison with an absent field is false and its `not` is true.
+- An array holds if any of its elements does. `!=` is `not ==` and `not in` is `not … in`, and they
+  say that none does, for absent fields too: `f != "x"` holds where no value of f is "x", also where
+  f is absent. `not` before `:`, `like`, `regex` and a field alone means the same.
+- `not` before `<`, `<=`, `>` and `>=` is the opposite comparison: `not f > 5` is `f <= 5`. So it
+  does not hold where f is absent, and does where one of its elements is 5 or less.
+- `not` before parentheses goes to what stands in them: `not (a and b)` is `not a or not b`.
+- Elasticsearch has a third truth value, null, for a comparison with an absent field. In a condition
+  on fields and literals it can be seen nowhere: such a comparison becomes a lookup in the index,
+  which finds the event or does not, and `not` gives exactly the events that were not found.
+  startsWith, endsWith, stringContains and cidrMatch of a field and literals are such lookups, too.
+- Of all other functions, and of arithmetic, Elasticsearch makes a script, in which null is seen: a
+  function of an absent field is null, what compares it is, and so is the `not` of that, which
+  therefore finds nothing. `not length(f) == 3` holds only where f is there. `f(x) == null` asks for
+  null itself.
+- A script is evaluated for each element of an array, for each combination of elements where it
+  reads several fields, and holds if it does for one; `!=` and `not` included, so that
+  `length(f) != 3` holds if one element is of another length. Of very many combinations only the
+  first are tried (MOST_COMBINATIONS).
 - `f == null` holds where f is absent, `f != null` where it is not.
-- Elasticsearch knows each field's type from the index and refuses a literal of another. Here the
-  literal tells the type: a string is compared with the value's text (4 and "4" are the same text,
-  true is "true"), a number with its number ("4" is 4, "four" is none), a boolean with true and
-  "true".
-- Strings are ordered by code point. Nothing is ordered against a boolean.
+- The literal tells how a value is read (see `auditrule.eql.values`). Strings are ordered by code
+  point, those that are dates in ISO 8601 by the time that they name. Nothing is ordered against a
+  boolean.
 - Elasticsearch does not index strings beyond a field's `ignore_above`, 1,024 characters for most,
   and so never finds them. Here they are matched.
 """
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from itertools import islice, product
+from typing import TypeAlias
 
+from auditrule.eql.comparing import ValueTest, equals_one_of, looked_up, stands_in_order
 from auditrule.eql.fields import Event, Reader, reader
-from auditrule.eql.lexical import NUMBER
+from auditrule.eql.functions import FUNCTIONS
+from auditrule.eql.precedence import fields_in, is_condition
+from auditrule.eql.scalars import MIRRORED, compile_scalar, fold_constant
 from auditrule.eql.tree import (
     And,
+    Call,
     Comparison,
     Condition,
     EventQuery,
+    Expression,
     Field,
     Literal,
     Lookup,
     Not,
-    Operand,
     Or,
     Scalar,
 )
-from auditrule.eql.wildcard import any_of, fold
+from auditrule.eql.values import as_boolean
 
 Predicate: TypeAlias = Callable[[Event], bool]
-ValueTest: TypeAlias = Callable[[object], bool]
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-# Beyond these no field type of Elasticsearch has numbers, and CPython's conversions between text
-# and int take quadratic time or raise.
-_LARGEST = 2**64
-_LONGEST_NUMBER = 64
+# An attacker who chooses two arrays must not choose the time that they take.
+MOST_COMBINATIONS = 10_000
 
-_number = re.compile(rf"[+-]?{NUMBER}")
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+# Functions that Elasticsearch looks up in the index.
+_INDEXED = frozenset({"startsWith", "endsWith", "stringContains", "cidrMatch"})
 
 
 def compile_event_query(query: EventQuery, category_field: str) -> Predicate:
@@ -74,56 +79,124 @@ def compile_event_query(query: EventQuery, category_field: str) -> Predicate:
 
 def compile_condition(node: Condition) -> Predicate:
     """Return a function that tells whether the condition holds for an event."""
+    return _compile(simplify(node))
+
+
+def fields_of(node: Expression) -> frozenset[str]:
+    """Return the names of the fields that the expression reads."""
+    return frozenset(fields_in(node))
+
+
+def simplify(node: Condition) -> Condition:
+    """Return the condition with `not` before single tests only, and literals on the right.
+
+    Comparisons with true and false are undone. Elasticsearch does the same before it decides what
+    it looks up and what it evaluates in a script.
+    """
+    match node:
+        case And(operands):
+            return _conjunction(map(simplify, operands))
+        case Or(operands):
+            return Or(tuple(map(simplify, operands)))
+        case Not(operand):
+            return _negated(simplify(operand))
+        case Comparison(left, operator, right):
+            if any(fields_in(right)) and not any(fields_in(left)):
+                left, operator, right = right, MIRRORED[operator], left
+            return _without_boolean(Comparison(left, operator, right))
+        case _:
+            return node
+
+
+def _without_boolean(node: Comparison) -> Condition:
+    match node:
+        case Comparison(Field() | Literal()):
+            return node
+        case Comparison(left, "==" | "!=" as operator, Literal(bool(value))) if is_condition(left):
+            inner = simplify(left)
+            return inner if value is (operator == "==") else _negated(inner)
+        case _:
+            return node
+
+
+def _negated(node: Condition) -> Condition:
+    """Return the opposite of a simplified condition, simplified."""
+    match node:
+        case And(operands):
+            return Or(tuple(map(_negated, operands)))
+        case Or(operands):
+            return _conjunction(map(_negated, operands))
+        case Not(operand):
+            return operand
+        case Comparison(left, operator, right):
+            return Comparison(left, _OPPOSITE[operator], right)
+        case Literal(value):
+            return Literal(value is not True)
+        case _:
+            return Not(node)
+
+
+def _conjunction(operands: Iterable[Condition]) -> And:
+    """Return the conditions and-ed, without an And in the And."""
+    flat: list[Condition] = []
+    for operand in operands:
+        flat += operand.operands if isinstance(operand, And) else (operand,)
+    return And(tuple(flat))
+
+
+def _refuted(node: Condition) -> Condition | None:
+    """Return the lookup that must not find an event for this condition to hold, if it is such."""
+    match node:
+        case Not(Field() | Lookup(Field()) as operand):
+            return operand
+        case Not(Call() as operand) if _is_indexed(operand):
+            return operand
+        case Comparison(Field() as field, "!=", right) if _is_value(right):
+            return Comparison(field, "==", right)
+        case _:
+            return None
+
+
+def _compile(node: Condition) -> Predicate:
+    if (refuted := _refuted(node)) is not None:
+        found = _compile(refuted)
+        return lambda event: not found(event)
     match node:
         case Literal(value):
             return _constant(value is True)
         case Field(name):
-            return _some(reader(name), lambda value: _as_boolean(value) is True)
-        case Comparison(left, comparison, right):
-            return _comparison(left, comparison, right)
-        case Lookup(field, lookup, literals):
+            return _some(reader(name), lambda value: as_boolean(value) is True)
+        case Comparison(Field() as field, comparison, right) if _is_value(right):
+            return _comparison(field, comparison, fold_constant(right))
+        case Lookup(Field(name), operator, literals):
             values = [literal.value for literal in literals]
-            return _some(reader(field.name), _lookup_test(lookup, values))
-        case Not(operand):
-            return _negation(compile_condition(operand))
+            return _some(reader(name), looked_up(operator, values))
+        case Call(function, (Field(name), *others)) if _is_indexed(node):
+            return _some(reader(name), _call_test(function, others, node.ignore_case))
         case And(operands):
-            return _all(tuple(compile_condition(operand) for operand in operands))
+            wanted = [operand for operand in operands if _refuted(operand) is None]
+            unwanted = [other for operand in operands if (other := _refuted(operand)) is not None]
+            return _all(tuple(map(_compile, wanted)), tuple(map(_compile, unwanted)))
         case Or(operands):
-            return _any(tuple(compile_condition(operand) for operand in operands))
-
-
-def fields_of(node: Condition) -> frozenset[str]:
-    """Return the names of the fields that the condition reads."""
-    match node:
-        case Field(name):
-            return frozenset({name})
-        case Comparison(left, _, right):
-            return fields_of(left) | fields_of(right)
-        case Lookup(field):
-            return frozenset({field.name})
-        case Not(operand):
-            return fields_of(operand)
-        case And(operands) | Or(operands):
-            return frozenset().union(*map(fields_of, operands))
-        case Literal():
-            return frozenset()
+            return _any(tuple(map(_compile, operands)))
+        case _:
+            return _script(node)
 
 
 def _constant(holds: bool) -> Predicate:
     return lambda _event: holds
 
 
-def _negation(predicate: Predicate) -> Predicate:
-    return lambda event: not predicate(event)
-
-
 # The loops below are not any() and all(): a generator costs more than most of what it would test.
 
 
-def _all(predicates: tuple[Predicate, ...]) -> Predicate:
+def _all(wanted: tuple[Predicate, ...], unwanted: tuple[Predicate, ...]) -> Predicate:
     def holds(event: Event) -> bool:
-        for predicate in predicates:  # noqa: SIM110
+        for predicate in wanted:
             if not predicate(event):
+                return False
+        for predicate in unwanted:  # noqa: SIM110
+            if predicate(event):
                 return False
         return True
 
@@ -150,106 +223,49 @@ def _some(read: Reader, test: ValueTest) -> Predicate:
     return holds
 
 
-def _comparison(left: Operand, comparison: str, right: Operand) -> Predicate:
-    if isinstance(left, Literal):
-        if isinstance(right, Literal):
-            return _constant(_compare_literals(left.value, comparison, right.value))
-        return _comparison(right, _MIRRORED[comparison], left)
-    if isinstance(right, Field):
-        raise TypeError(f"two fields: {left} {comparison} {right}")
-    read, literal = reader(left.name), right.value
-    if comparison == "!=":
-        return _negation(_comparison(left, "==", right))
-    if literal is None:
+def _is_value(node: Expression) -> bool:
+    """Tell whether an expression reads no field and is not null by accident, as 1 / 0 is."""
+    if isinstance(node, Literal):
+        return True
+    return not any(fields_in(node)) and fold_constant(node) is not None
+
+
+def _comparison(field: Field, comparison: str, constant: Scalar) -> Predicate:
+    read = reader(field.name)
+    if comparison != "==":
+        return _some(read, stands_in_order(comparison, constant))
+    if constant is None:
         return lambda event: not read(event)
-    if comparison == "==":
-        return _some(read, _equality_test([literal]))
-    return _some(read, _order_test(comparison, literal))
+    return _some(read, equals_one_of([constant]))
 
 
-def _compare_literals(left: Scalar, comparison: str, right: Scalar) -> bool:
-    if comparison == "!=":
-        return not _compare_literals(left, "==", right)
-    if left is None or right is None:
-        return comparison == "==" and left is right
-    if comparison == "==":
-        return _equality_test([right])(left)
-    return _order_test(comparison, right)(left)
+def _is_indexed(node: Expression) -> bool:
+    match node:
+        case Call(function, (Field(), *others)):
+            return function in _INDEXED and not any(any(fields_in(other)) for other in others)
+        case _:
+            return False
 
 
-def _lookup_test(lookup: str, values: list[Scalar]) -> ValueTest:
-    if lookup == "in":
-        return _equality_test(values)
-    texts = [value for value in values if isinstance(value, str)]
-    if lookup == "in~":
-        folded = frozenset(map(fold, texts))
-        return _text_test(lambda text: fold(text) in folded)
-    return _text_test(any_of(texts, ignore_case=lookup != "like"))
+def _call_test(function: str, arguments: list[Expression], ignore_case: bool) -> ValueTest:
+    known = FUNCTIONS[function]
+    evaluate = (known.folded if ignore_case else None) or known.evaluate
+    constants = [fold_constant(argument) for argument in arguments]
+    return lambda value: evaluate(value, *constants) is True
 
 
-def _text_test(test: Callable[[str], bool]) -> ValueTest:
-    def holds(value: object) -> bool:
-        text = value if isinstance(value, str) else _as_text(value)
-        return text is not None and test(text)
+def _script(node: Condition) -> Predicate:
+    """Return a function that tells whether the condition is true, and not null, for some values."""
+    names = sorted(fields_of(node))
+    readers = [reader(name) for name in names]
+    evaluate = compile_scalar(node, {name: slot for slot, name in enumerate(names)})
 
-    return holds
-
-
-def _equality_test(literals: Iterable[Scalar]) -> ValueTest:
-    literals = list(literals)
-    texts = frozenset(value for value in literals if isinstance(value, str))
-    # bool is an int to Python, and True equals 1; to EQL they have nothing in common.
-    booleans = frozenset(value for value in literals if isinstance(value, bool))
-    numbers = frozenset(
-        value
-        for value in literals
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    )
-    if not numbers and not booleans:
-        return _text_test(texts.__contains__)
-
-    def holds(value: object) -> bool:
-        return (
-            (bool(texts) and _as_text(value) in texts)
-            or (bool(numbers) and _as_number(value) in numbers)
-            or (bool(booleans) and _as_boolean(value) in booleans)
-        )
+    def holds(event: Event) -> bool:
+        # An absent field is null, and so one value like any other.
+        columns = [read(event) or (None,) for read in readers]
+        for values in islice(product(*columns), MOST_COMBINATIONS):
+            if evaluate(values) is True:
+                return True
+        return False
 
     return holds
-
-
-def _order_test(comparison: str, literal: Scalar) -> ValueTest:
-    order = _ORDER[comparison]
-    view: Callable[[object], object] = _as_text if isinstance(literal, str) else _as_number
-
-    def holds(value: object) -> bool:
-        seen = view(value)
-        return seen is not None and order(seen, literal)
-
-    return holds
-
-
-def _as_text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return int.__repr__(value) if -_LARGEST <= value <= _LARGEST else None
-    return float.__repr__(value) if isinstance(value, float) else None
-
-
-def _as_number(value: object) -> int | float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return value
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _number.fullmatch(value):
-        return int(value) if value.lstrip("+-").isdecimal() else float(value)
-    return None
-
-
-def _as_boolean(value: object) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}.get(value) if isinstance(value, str) else None

@@ -1,116 +1,68 @@
-"""Why a text is no query: what the grammar's failure at some place means to the query's author."""
+"""Why a text is no query: what the grammar's failure at some place means to the query's author.
+
+The grammar says what it expected, by the names that it gives its elements, and where. The tokens
+around that place tell what the author may have had in mind.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from auditrule.eql import lexical
 from auditrule.eql.errors import EqlError, EqlSyntaxError, EqlUnsupportedError
+from auditrule.eql.functions import FUNCTIONS
+from auditrule.eql.tokens import Token, skip, tokens
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# Parentheses and `not` within each other. The grammar recurses for each, 18 frames of Python deep.
-# Elastic's own rules go ten deep.
-DEEPEST = 32
-
-_LOOKUPS = frozenset({"in", "in~", ":", "like", "like~"})
-_NOT_NEGATED = frozenset({":", "like", "like~", "regex", "regex~"})
-_OPERATORS = _LOOKUPS | {"==", "!=", "<", "<=", ">", ">="}
+_LIKE = frozenset({":", "like", "like~", "regex", "regex~"})
+_LOOKUPS = _LIKE | {"in", "in~"}
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 # Keywords that are no part of a condition, so that a field's name may be meant.
-_RESERVED = lexical.KEYWORDS - {"and", "or", "not", "in", "like", "regex", "true", "false", "null"}
+_RESERVED = lexical.KEYWORDS - {"and", "or", "not", "in", "true", "false", "null"}
+# After these a condition begins, after any other operator a value.
+_BEFORE_CONDITION = frozenset({"where", "filter", "and", "or", "not"})
+# What ends an operand, values and fields aside.
+_ENDING = frozenset({")", "]", "true", "false", "null"})
+_OF_SEQUENCES = frozenset({"by", "with", "until"})
 
-_token = re.compile(
-    rf"(?P<comment>{lexical.COMMENT})"
-    rf"|(?P<value>{lexical.RAW_STRING}|{lexical.STRING}|{lexical.NUMBER}[A-Za-z0-9_.]*)"
-    rf"|(?P<name>\??{lexical.DOTTED_NAME}~?)"
-    r"|(?P<sign>==|!=|<=|>=|/(?![/*])|[<>=:!+*%.,()\[\]|-])"
-)
-_space = re.compile(r"\s*")
+_FUNCTIONS = frozenset(name.lower() for name in FUNCTIONS)
+
+# What other languages write, and what EQL does.
+_OTHER_SIGNS = {
+    "=": "unknown operator '=': use == or :",
+    "!": "unknown operator '!': use not, or != for not equal",
+    "&": "unknown operator '&': use and",
+    "~": "unknown operator '~': use :, like~ or regex~",
+    "'": 'strings stand in double quotes: "…"',
+    ";": "a query ends without ';'",
+}
+_OTHER_WORDS = {
+    "is": "unknown operator 'is': use == null or != null",
+    "contains": "unknown operator 'contains': use : \"*…*\" or stringContains(…)",
+    "matches": "unknown operator 'matches': use : or regex",
+}
+
 _string_start = re.compile(rf'"(?:{lexical.ESCAPE}|[^\r\n"\\])*')
-_LONGEST_QUOTED = 40
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
-
-    @property
-    def quoted(self) -> str:
-        text = self.text if len(self.text) <= _LONGEST_QUOTED else self.text[:_LONGEST_QUOTED] + "…"
-        return text if text.startswith(('"', "`")) else f"'{text}'"
-
-
-def check_nesting(text: str) -> None:
-    """Raise EqlUnsupportedError where conditions are nested more than DEEPEST deep."""
-    opened: list[int] = []
-    depth = pending = 0
-    for token in _tokens(text):
-        if token.text == "not":
-            pending += 1
-        elif token.text == "(":
-            opened.append(pending + 1)
-            depth += pending + 1
-            pending = 0
-        else:
-            pending = 0
-            if token.text == ")" and opened:
-                depth -= opened.pop()
-        if depth + pending > DEEPEST:
-            raise EqlUnsupportedError(
-                f"conditions nested more than {DEEPEST} deep are not supported",
-                text,
-                token.start,
-                len(token.text),
-            )
 
 
 def explain(text: str, offset: int, expected: str) -> EqlError:
     """Return the error for a text in which the grammar expected something else at the offset."""
-    before: list[_Token] = []
-    tokens = _tokens(text)
-    for token in tokens:
-        if token.kind == "other" and token.start <= max(offset, _end(before, text)):
+    before: list[Token] = []
+    ahead = tokens(text)
+    for token in ahead:
+        if token.kind == "other" and token.start <= max(offset, skip(text, _end(before))):
             return _lexical_error(text, token)
         if token.start >= offset:
-            following = next(tokens, None)
-            return _at_token(text, before, token, following, expected)
+            return _Failure(text, before, token, next(ahead, None), expected).error()
         before.append(token)
     return _at_end(text, before, expected)
 
 
-def _end(before: list[_Token], text: str) -> int:
-    """Return where the token after these would begin."""
-    return _skip(text, before[-1].end if before else 0)
+def _end(before: list[Token]) -> int:
+    return before[-1].end if before else 0
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    """Give the tokens but for comments; what is no token is one of kind "other", and the last."""
-    position = _skip(text, 0)
-    while position < len(text):
-        match = _token.match(text, position)
-        if match is None:
-            yield _Token("other", text[position], position)
-            return
-        if match.lastgroup != "comment":
-            yield _Token(str(match.lastgroup), match[0], position)
-        position = _skip(text, match.end())
-
-
-def _skip(text: str, position: int) -> int:
-    match = _space.match(text, position)
-    return match.end() if match else position
-
-
-def _lexical_error(text: str, token: _Token) -> EqlSyntaxError:
+def _lexical_error(text: str, token: Token) -> EqlSyntaxError:
     at = token.start
     if text.startswith('"""', at):
         return EqlSyntaxError("the raw string never ends on its line", text, at, 3)
@@ -122,108 +74,222 @@ def _lexical_error(text: str, token: _Token) -> EqlSyntaxError:
         return EqlSyntaxError(
             f"unknown escape {text[end : end + 2]} (a backslash is written \\\\)", text, end, 2
         )
-    if token.text == "'":
-        return EqlSyntaxError('strings stand in double quotes: "…"', text, at)
+    if text.startswith(('?"', "?'"), at):
+        return EqlSyntaxError('a raw string is written """…"""', text, at, 2)
+    if token.text == "?":
+        return EqlSyntaxError("'?' stands directly before an optional field's name", text, at)
     if token.text == "`":
         return EqlSyntaxError("the back-quoted name is empty or never ends", text, at)
     if text.startswith("/*", at):
         return EqlSyntaxError("the comment never ends", text, at, 2)
-    return EqlSyntaxError(f"unexpected character {token.text!r}", text, at)
+    message = _OTHER_SIGNS.get(token.text, f"unexpected character {token.text!r}")
+    return EqlSyntaxError(message, text, at)
 
 
-def _at_end(text: str, before: list[_Token], expected: str) -> EqlError:
+def _at_end(text: str, before: list[Token], expected: str) -> EqlError:
     if not before:
         return EqlSyntaxError("the query is empty", text, 0)
     last = before[-1]
     unclosed = _unclosed(before)
-    if unclosed and (last.kind == "value" or last.text == ")" or _is_field(last)):
-        return EqlSyntaxError("'(' is never closed", text, unclosed[-1].start)
-    return EqlSyntaxError(f"expected {expected} after {last.quoted}", text, last.end)
+    if unclosed and (last.kind == "value" or last.text in _ENDING or last.is_field):
+        return _never_closed(text, before[unclosed[-1]])
+    named = _named(expected, before)
+    return EqlSyntaxError(f"expected {named} after {last.quoted}", text, last.end)
 
 
-def _at_token(
-    text: str, before: list[_Token], token: _Token, following: _Token | None, expected: str
-) -> EqlError:
-    if not before:
-        if token.text in ("sequence", "sample", "join"):
-            return _refusal(text, token, f"a {token.text}")
-        return _syntax(text, token, f"expected {expected}, found {token.quoted}")
-    last = before[-1]
-    if expected == "'where'" and token.kind == "sign":
-        message = "an event category of more than letters, digits and _ stands in double quotes"
-        return _syntax(text, token, message)
-    error = _unsupported(text, last, token) or _mistaken_word(text, last, token, following)
-    if error is not None:
-        return error
-    if token.text == ")" and not _unclosed(before):
-        return _syntax(text, token, "')' closes nothing")
-    if token.text in _RESERVED and expected == "a condition":
-        message = f"{token.quoted} is a keyword: the field of that name is written `{token.text}`"
-        return _syntax(text, token, message)
-    if token.text == "," and expected == "')'":
-        return _syntax(text, token, "expected one value: a list goes with in, : or like")
+def _never_closed(text: str, opening: Token) -> EqlSyntaxError:
+    return EqlSyntaxError(f"'{opening.text}' is never closed", text, opening.start)
+
+
+def _named(expected: str, before: list[Token]) -> str:
+    """Return the name of what the grammar expected, as it is to be called at this place."""
     if expected == "end of text":
-        expected = "an operator" if _is_field(last) else "'and', 'or' or the end"
-    return _syntax(text, token, f"expected {expected} after {last.quoted}, found {token.quoted}")
+        return _continuation(before)
+    last = before[-1] if before else None
+    if last is None or (expected != "an operand" and not (expected == "')'" and last.text == "(")):
+        return expected
+    if last.text in _BEFORE_CONDITION:
+        return "a condition"
+    if last.text != "(" or len(before) < 2:
+        return "a value"
+    # What stands before the parenthesis tells whether it is a group of conditions.
+    opened = before[-2]
+    return "a condition" if opened.text in (*_BEFORE_CONDITION, "(") else "a value"
 
 
-def _unsupported(text: str, last: _Token, token: _Token) -> EqlUnsupportedError | None:
-    """Return the error for the parts of EQL that the grammar does not have, else None."""
-    follows_field = _is_field(last)
-    if token.text == "(" and follows_field and last.end == token.start:
-        return _refusal(text, last, f"the function {last.text}")
-    if token.text in ("regex", "regex~"):
-        return _refusal(text, token, token.text)
-    if token.text in ("+", "-", "*", "/", "%"):
-        return _refusal(text, token, f"arithmetic ({token.text})")
-    if token.text == "of" and follows_field:
-        return _refusal(text, last, f"{last.text} of")
-    if token.text == "[" and follows_field:
-        return _refusal(text, token, "an index into an array")
-    if token.text == "|":
-        return _refusal(text, token, "a pipe")
-    if token.text in _OPERATORS and last.text == ")":
-        return _refusal(text, token, "comparing what stands in parentheses")
+def _continuation(before: list[Token]) -> str:
+    """Return what may stand where the query could also end."""
+    if _pipe(before) in ("head", "tail", "unique"):
+        return "'|' or the end"
+    if _is_sequence(before) and _pipe(before) is None:
+        return "'[', '|' or the end"
+    return "an operator" if before[-1].is_field else "'and', 'or' or the end"
+
+
+def _is_sequence(before: list[Token]) -> bool:
+    return bool(before) and before[0].text in ("sequence", "sample")
+
+
+def _pipe(before: list[Token]) -> str | None:
+    """Return the name of the pipe that the tokens end in, None where they end in none."""
+    for place in range(len(before) - 1, 0, -1):
+        if before[place - 1].text == "|":
+            return before[place].text
     return None
 
 
-def _mistaken_word(
-    text: str, last: _Token, token: _Token, following: _Token | None
-) -> EqlSyntaxError | None:
-    """Return the error for a word of another language or of another place, else None."""
-    word = token.text
-    lower = word.lower()
-    if word == "=":
-        return _syntax(text, token, "unknown operator '=': use == or :")
-    if word == "!":
-        return _syntax(text, token, "unknown operator '!': use not, or != for not equal")
-    if word != lower and lower.rstrip("~") in lexical.KEYWORDS:
-        return _syntax(text, token, f"keywords are in lower case: {lower}")
-    if word == "not" and following is not None and following.text in _NOT_NEGATED:
-        message = f"'not' stands before the field: not … {following.text} …"
-        return _syntax(text, token, message)
-    if word in _LOOKUPS and last.kind == "value":
-        return _syntax(text, last, f"expected a field before {token.quoted}")
-    return None
-
-
-def _syntax(text: str, token: _Token, message: str) -> EqlSyntaxError:
-    return EqlSyntaxError(message, text, token.start, len(token.text))
-
-
-def _refusal(text: str, token: _Token, construct: str) -> EqlUnsupportedError:
-    return EqlUnsupportedError(f"{construct} is not supported", text, token.start, len(token.text))
-
-
-def _unclosed(tokens: list[_Token]) -> list[_Token]:
-    opened: list[_Token] = []
-    for token in tokens:
-        if token.text == "(":
-            opened.append(token)
-        elif token.text == ")" and opened:
+def _unclosed(before: list[Token]) -> list[int]:
+    """Return the places of the parentheses and brackets that are open."""
+    opened: list[int] = []
+    for place, token in enumerate(before):
+        if token.text in ("(", "["):
+            opened.append(place)
+        elif token.text in (")", "]") and opened:
             opened.pop()
     return opened
 
 
-def _is_field(token: _Token) -> bool:
-    return token.kind == "name" and token.text not in lexical.KEYWORDS
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The tokens before the place where the grammar failed, and the one and the next there."""
+
+    text: str
+    before: list[Token]
+    token: Token
+    following: Token | None
+    expected: str
+
+    def error(self) -> EqlError:
+        """Return the error, of the first kind that it is."""
+        for known in (
+            self._beginning,
+            self._foreign_construct,
+            self._foreign_operator,
+            self._misplaced_word,
+            self._misplaced_list,
+        ):
+            if (error := known()) is not None:
+                return error
+        if self.token.text == ")" and not _unclosed(self.before):
+            return self._syntax("')' closes nothing")
+        after = f" after {self.before[-1].quoted}" if self.before else ""
+        named = _named(self.expected, self.before)
+        return self._syntax(f"expected {named}{after}, found {self.token.quoted}{self._hint()}")
+
+    @property
+    def _last(self) -> Token | None:
+        return self.before[-1] if self.before else None
+
+    def _syntax(self, message: str) -> EqlSyntaxError:
+        return EqlSyntaxError(message, self.text, self.token.start, len(self.token.text))
+
+    def _unsupported(self, construct: str, token: Token) -> EqlUnsupportedError:
+        message = f"{construct} is not supported (nor is it in Elasticsearch)"
+        return EqlUnsupportedError(message, self.text, token.start, len(token.text))
+
+    def _beginning(self) -> EqlError | None:
+        """Return the error where the statement's beginning is wrong."""
+        last, token = self._last, self.token
+        if last is None:
+            return self._unsupported("a join", token) if token.text == "join" else None
+        if self.expected != "'where'":
+            return None
+        if token.text in _COMPARISONS | _LOOKUPS:
+            field = last.text
+            message = f"a query begins with its event category: any where {field} {token.text} …"
+            return self._syntax(message)
+        if token.text in (",", "or", "and"):
+            return self._syntax('several categories are any where event.category in ("…", "…")')
+        if token.text in ("-", "."):
+            message = "an event category of more than letters, digits and _ stands in double quotes"
+            return self._syntax(message)
+        return None
+
+    def _foreign_construct(self) -> EqlError | None:
+        """Return the error for what EQL was meant to have, and neither Elasticsearch has."""
+        last, token = self._last, self.token
+        if last is None or not last.is_field:
+            return None
+        if token.text == "of":
+            return self._unsupported(f"{last.text} of", last)
+        if token.text == "[" and token.start == last.end:
+            return self._unsupported("an index into an array", token)
+        if token.text == "(" and self.expected == "'['":
+            return self._syntax("a join key is a field, not a function")
+        if token.text == "(" and _pipe(self.before) == "unique":
+            return self._syntax("unique takes fields, not functions")
+        return None
+
+    def _foreign_operator(self) -> EqlError | None:
+        """Return the error for an operator of another language, or written wrongly."""
+        token = self.token
+        word, lower = token.text, token.text.lower()
+        last = self._last.text if self._last else ""
+        if word == "|" and last == "|":
+            return self._syntax("unknown operator '||': use or")
+        if word == ">" and last == "<":
+            return self._syntax("unknown operator '<>': use !=")
+        if word == ".":
+            return self._syntax("a field's name neither begins nor ends with a dot")
+        following = self.following.text if self.following else ""
+        if word == "!" and following == "[":
+            return self._syntax("a missing event is written ![…], without a blank")
+        if word in _OTHER_SIGNS:
+            return self._syntax(_OTHER_SIGNS[word])
+        if word != lower and lower.rstrip("~") in lexical.KEYWORDS:
+            return self._syntax(f"keywords are in lower case: {lower}")
+        if word == "not" and (following in _LIKE or following in _COMPARISONS):
+            return self._syntax(f"'not' stands before the field: not … {following} …")
+        if self.expected != "end of text" or token.kind != "name":
+            return None
+        name = word.removesuffix("~")
+        if name.lower() in _FUNCTIONS:
+            return self._syntax(f"{name} is a function: {name}(…)")
+        return self._syntax(_OTHER_WORDS[name]) if name in _OTHER_WORDS else None
+
+    def _misplaced_word(self) -> EqlError | None:
+        """Return the error for a keyword that stands elsewhere."""
+        word, expected = self.token.text, self.expected
+        if word in _RESERVED and expected == "an operand":
+            if word in _LOOKUPS:
+                return self._syntax(f"expected a field before {self.token.quoted}")
+            message = f"'{word}' is a keyword: the field of that name is written `{word}`"
+            return self._syntax(message)
+        if word in _OF_SEQUENCES and expected == "end of text" and not _is_sequence(self.before):
+            return self._syntax(f"'{word}' belongs to a sequence or a sample")
+        if word == "until" and _is_sequence(self.before) and self.before[0].text == "sample":
+            return self._syntax("a sample has no until")
+        if expected == "'['" and word == "by":
+            return self._syntax("'by' stands before 'with'")
+        if expected == "'['" and word == "with":
+            return self._misplaced_with()
+        if expected == "'runs'" and word == "maxspan":
+            return self._syntax(
+                "'with maxspan' stands before the first event: … with maxspan=… […]"
+            )
+        return None
+
+    def _misplaced_with(self) -> EqlError:
+        if self.following is not None and self.following.text == "runs":
+            return self._syntax("'with runs' stands after its event: […] with runs=…")
+        if self.before[0].text == "sample":
+            return self._syntax("a sample has no maxspan")
+        return self._syntax("expected 'with maxspan=…' or '['")
+
+    def _misplaced_list(self) -> EqlError | None:
+        last, token = self._last, self.token
+        if last is None:
+            return None
+        if token.text == "," and self.expected == "')'" and last.text != "(":
+            return self._syntax("expected one value: a list goes with in, :, like or regex")
+        if token.text == "[" and self.expected == "']'":
+            return _never_closed(self.text, self.before[_unclosed(self.before)[-1]])
+        if token.text == "[" and last.text in _LOOKUPS | _COMPARISONS:
+            return self._syntax("a list stands in parentheses: (…, …)")
+        return None
+
+    def _hint(self) -> str:
+        """Return what to add to a message where a string may be meant."""
+        wants_string = self.expected == "a value" and self._last is not None
+        is_bare = self.token.is_field or self.token.text in ("*", "/", "%")
+        return ": strings stand in double quotes" if wants_string and is_bare else ""

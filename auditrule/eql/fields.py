@@ -31,20 +31,65 @@ def reader(name: str) -> Reader:
         tuple((".".join(parts[start:end]), end) for end in range(start + 1, count + 1))
         for start in range(count)
     )
+    find = nested(name)
+    other_keys = [
+        tuple(key for key, end in step if end > start + 1) for start, step in enumerate(steps)
+    ]
 
     def read(event: Event) -> Sequence[object]:
-        node: object = event
-        for part in parts:
-            if type(node) is not dict:
-                return _search(event, steps, 0)
-            node = node.get(part)
-        if type(node) in _PLAIN:
-            return (node,)
-        if type(node) is list and _PLAIN.issuperset(map(type, node)):
-            return node
+        value = find(event)
+        if value is None:
+            return () if _is_nowhere(event, parts, other_keys) else _search(event, steps, 0)
+        if type(value) in _PLAIN:
+            return (value,)
+        if type(value) is list and _PLAIN.issuperset(map(type, value)):
+            return value
         return _search(event, steps, 0)
 
     return read
+
+
+def nested(name: str) -> Callable[[Event], object]:
+    """Return a function that gives what stands at the field's place in a wholly nested event.
+
+    It gives None where nothing stands there; the field may then be spelt in another way.
+    """
+    parts = name.split(".")
+    if len(parts) == 1:
+        return lambda event: event.get(name)
+    # Spelt out, since a loop over the parts takes twice as long.
+    first, second, *others = parts
+
+    def find(event: Event) -> object:
+        node = event.get(first)
+        if type(node) is not dict:
+            return None
+        node = node.get(second)
+        for part in others:
+            if type(node) is not dict:
+                return None
+            node = node.get(part)
+        return node
+
+    return find
+
+
+def _is_nowhere(event: Event, parts: list[str], other_keys: list[tuple[str, ...]]) -> bool:
+    """Tell whether an event has no such field that `nested` did not find, as far as seen at once.
+
+    It is what most absent fields cost, and takes half the time of a search.
+    """
+    node: object = event
+    for part, others in zip(parts, other_keys, strict=True):
+        if node is None:
+            return True
+        if type(node) is not dict:
+            return False
+        for key in others:
+            if key in node:
+                return False
+        node = node.get(part)
+    return node is None
 
 
 def _search(node: object, steps: _Steps, position: int) -> Sequence[object]:

@@ -29,15 +29,18 @@ def any_of(patterns: Iterable[str], *, ignore_case: bool) -> Matcher:
     """Return a function that tells whether a value as a whole matches one of the patterns.
 
     The value's case is folded once for all patterns. Patterns without `?` that are literal, or have
-    `*` at one end only, are looked up together.
+    `*` at their ends only, are looked up together.
     """
     literals: set[str] = set()
     prefixes: list[str] = []
     suffixes: list[str] = []
+    parts: list[str] = []
     others: list[Matcher] = []
     for pattern in dict.fromkeys(fold(p) if ignore_case else p for p in patterns):
         head, star, tail = pattern.partition("*")
-        if "?" in pattern or "*" in tail:
+        if not head and tail.endswith("*") and tail.count("*") == 1 and "?" not in tail:
+            parts.append(tail[:-1])
+        elif "?" in pattern or "*" in tail:
             others.append(wildcard(pattern))
         elif not star:
             literals.add(pattern)
@@ -47,22 +50,27 @@ def any_of(patterns: Iterable[str], *, ignore_case: bool) -> Matcher:
             suffixes.append(tail)
         else:
             others.append(wildcard(pattern))
-    return _combine(frozenset(literals), tuple(prefixes), tuple(suffixes), others, ignore_case)
+    ends = _at_the_ends(frozenset(literals), tuple(prefixes), tuple(suffixes))
+    matches = ends if not parts and not others else _within(ends, tuple(parts), others)
+    return (lambda value: matches(fold(value))) if ignore_case else matches
 
 
-def _combine(
-    literals: frozenset[str],
-    prefixes: tuple[str, ...],
-    suffixes: tuple[str, ...],
-    others: list[Matcher],
-    ignore_case: bool,
+def _at_the_ends(
+    literals: frozenset[str], prefixes: tuple[str, ...], suffixes: tuple[str, ...]
 ) -> Matcher:
+    if not prefixes and not suffixes:
+        return literals.__contains__
+    return lambda value: value in literals or value.startswith(prefixes) or value.endswith(suffixes)
+
+
+def _within(ends: Matcher, parts: tuple[str, ...], others: list[Matcher]) -> Matcher:
     def match(value: str) -> bool:
-        if ignore_case:
-            value = fold(value)
-        if value in literals or value.startswith(prefixes) or value.endswith(suffixes):
+        if ends(value):
             return True
         # A generator would cost more than most of the matches.
+        for part in parts:
+            if part in value:
+                return True
         for other in others:  # noqa: SIM110
             if other(value):
                 return True

@@ -1,9 +1,10 @@
 """Elastic's rule files, and the detector that runs them.
 
 ``load_rules`` makes a ``RuleSet`` of files and trees of files; a ``Detector`` tells which of its
-rules an event matches.
+rules events match.
 """
 
+from auditrule.rules.detection import Detection
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules
 from auditrule.rules.rule import Rule
@@ -20,6 +21,7 @@ from auditrule.rules.ruleset import (
 )
 
 __all__ = [
+    "Detection",
     "Detector",
     "DisabledRule",
     "NotEqlRule",

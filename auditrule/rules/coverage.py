@@ -5,7 +5,7 @@ absent, one that has a few values takes each of them, any other may be anything.
 branch, a rule that cannot come true that way will never match.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -13,7 +13,19 @@ from itertools import product
 from auditrule.ecs.catalogue import CatalogueField
 from auditrule.eql import Query
 from auditrule.eql.compiler import compile_condition, fields_of
-from auditrule.eql.tree import And, Condition, EventQuery, Not, Or
+from auditrule.eql.tree import (
+    And,
+    Condition,
+    EventQuery,
+    Not,
+    Or,
+    Piped,
+    SampleQuery,
+    SequenceQuery,
+    Statement,
+    Step,
+)
+from auditrule.rules.rule import Rule
 
 _BOTH = frozenset({True, False})
 # A comparison of so many fields that their values multiply beyond this may be anything.
@@ -40,21 +52,66 @@ class Coverage:
 def cover(query: Query, catalogue: Mapping[str, CatalogueField]) -> Coverage:
     """Return how far `query` runs on documents with the fields of `catalogue`."""
     missing = tuple(sorted(query.fields - catalogue.keys()))
-    event_query = query.tree
     judge = _Judge(query.category_field, catalogue)
-    obstacle = judge.obstacle(event_query)
+    obstacle, gaps = judge.verdict(query.tree)
     if obstacle is not None:
         return Coverage(Status.UNSUPPORTED, missing, obstacle)
-    dead = tuple(judge.dead_branches(event_query.condition))
-    if missing or dead:
-        return Coverage(Status.PARTIAL, missing, _partial_reason(missing, dead))
+    if missing:
+        gaps = [f"no document has {', '.join(missing)}", *gaps]
+    if gaps:
+        return Coverage(Status.PARTIAL, missing, "; ".join(gaps))
     return Coverage(Status.FULL)
+
+
+def able_to_match(
+    rules: Iterable[Rule], catalogue: Mapping[str, CatalogueField]
+) -> tuple[Rule, ...]:
+    """Return the rules that can match documents with the fields of `catalogue` at all."""
+    return tuple(
+        rule for rule in rules if cover(rule.query, catalogue).status is not Status.UNSUPPORTED
+    )
 
 
 class _Judge:
     def __init__(self, category_field: str, catalogue: Mapping[str, CatalogueField]) -> None:
         self._category_field = category_field
         self._catalogue = catalogue
+
+    def verdict(self, tree: Statement) -> tuple[str | None, list[str]]:
+        """Return why nothing can ever match, if so, and what of the statement never will."""
+        match tree:
+            case EventQuery():
+                return self.obstacle(tree), self._gaps(tree)
+            case Piped(source):
+                return self.verdict(source)
+            case SequenceQuery() | SampleQuery():
+                return self._verdict_of_steps(tree)
+
+    def _verdict_of_steps(self, tree: SequenceQuery | SampleQuery) -> tuple[str | None, list[str]]:
+        gaps: list[str] = []
+        for number, step in enumerate(tree.steps, 1):
+            lacking = self._lacking(tree, step) or self.obstacle(step.query)
+            if lacking is None:
+                gaps += (f"event {number}: {gap}" for gap in self._gaps(step.query))
+            elif step.missing:
+                gaps.append(f"event {number} is always missing: {lacking}")
+            else:
+                return f"event {number} never comes: {lacking}", []
+        until = tree.until if isinstance(tree, SequenceQuery) else None
+        if until is not None:
+            lacking = self._lacking(tree, until) or self.obstacle(until.query)
+            if lacking is not None:
+                gaps.append(f"until never comes: {lacking}")
+        return None, gaps
+
+    def _lacking(self, tree: SequenceQuery | SampleQuery, step: Step) -> str | None:
+        keys = (key.name for key in (*tree.keys, *step.keys) if not key.optional)
+        lacking = [name for name in keys if name not in self._catalogue]
+        return f"it is joined by {', '.join(lacking)}" if lacking else None
+
+    def _gaps(self, query: EventQuery) -> list[str]:
+        dead = self.dead_branches(query.condition)
+        return [f"this branch never holds: {_shown(branch)}" for branch in dead]
 
     def obstacle(self, query: EventQuery) -> str | None:
         """Return why no document can match `query`, None where one can."""
@@ -140,14 +197,6 @@ def _conjuncts(node: Condition) -> Iterator[Condition]:
             yield from _conjuncts(operand)
     else:
         yield node
-
-
-def _partial_reason(missing: tuple[str, ...], dead: tuple[Condition, ...]) -> str:
-    parts = []
-    if missing:
-        parts.append(f"no document has {', '.join(missing)}")
-    parts += [f"this branch never holds: {_shown(branch)}" for branch in dead]
-    return "; ".join(parts)
 
 
 def _shown(node: Condition) -> str:

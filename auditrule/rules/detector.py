@@ -1,48 +1,72 @@
-"""Which rules an event matches."""
+"""Which rules events match, alone and together."""
+
+from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from auditrule.eql.fields import Reader, reader
-from auditrule.rules.rule import Rule
+from auditrule.eql.fields import reader
+from auditrule.eql.tree import SequenceQuery
+from auditrule.eql.values import epoch_ms
+from auditrule.rules.detection import Detection
+from auditrule.rules.index import Candidate, RuleIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from auditrule.eql.match import Match
+    from auditrule.eql.matching import Matcher
+    from auditrule.rules.rule import Rule
 
 _log = logging.getLogger(__name__)
 
+# Elastic's sequences join the events of one host by its id, which only the host itself knows.
+_KEY_FALLBACKS = MappingProxyType({"host.id": "host.name"})
+# Sequences whose time has run out are cleared after so many events, if no event of theirs did so.
+_EVENTS_PER_SWEEP = 1000
+
 
 class Detector:
-    """Runs rules over events, one event at a time.
+    """Runs rules over a stream of events, one event at a time.
 
-    A rule is only evaluated for events of the category that its query asks for, which changes
-    nothing in what matches.
+    The rules are indexed: one is only tried where the event has the category that it asks for, and
+    a value that it cannot do without. That changes nothing in what matches.
+
+    Of single events nothing is kept. The open sequences and samples of a rule are at most
+    ``max_open``; over that, the oldest is given up and counted in ``dropped``.
 
     A compiled query never raises. Should one do so all the same, that is a fault of this program
     and neither the rule's nor the event's: the rule counts as not matched for that event, the
     other rules are evaluated, ``failures`` counts it, and the log has it with its traceback the
     first time for each rule. The rule stays in use.
-
-    Every query of today is about one event, so the detector keeps nothing of the events.
     """
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], *, max_open: int = 10_000) -> None:
         """Take the rules, in the order in which ``detect`` is to give them.
 
         Raises ValueError if two of them have the same id: their alerts could not be told apart.
         """
         self._rules = tuple(rules)
         _refuse_duplicates(self._rules)
+        self._max_open = max_open
         self._failures: Counter[str] = Counter()
-        anywhere = [n for n, rule in enumerate(self._rules) if rule.query.category is None]
-        self._anywhere = tuple(anywhere)
-        self._by_category: list[tuple[Reader, dict[str, tuple[int, ...]]]] = []
-        for field in dict.fromkeys(rule.query.category_field for rule in self._rules):
-            numbers: dict[str, list[int]] = {}
-            for n, rule in enumerate(self._rules):
-                category = rule.query.category
-                if category is not None and rule.query.category_field == field:
-                    numbers.setdefault(category, list(anywhere)).append(n)
-            groups = {category: tuple(sorted(group)) for category, group in numbers.items()}
-            self._by_category.append((reader(field), groups))
+        self._index = RuleIndex(
+            [(rule.query.category_field, rule.query.event_queries) for rule in self._rules]
+        )
+        self._index_failed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._matchers: dict[int, Matcher] = {
+            n: rule.query.matcher(key_fallbacks=_KEY_FALLBACKS, max_open=self._max_open)
+            for n, rule in enumerate(self._rules)
+            if rule.query.event_query is None
+        }
+        self._clocked = [n for n in self._matchers if _waits_for_time(self._rules[n])]
+        self._until_sweep = _EVENTS_PER_SWEEP
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -54,40 +78,103 @@ class Detector:
         """How often the evaluation of a rule failed, by the rule's id; empty if all is well."""
         return dict(self._failures)
 
-    def detect(self, event: Mapping[str, object]) -> list[Rule]:
-        """Return the rules that the event matches, in the order in which they were given.
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many open sequences were given up, by the rule's id; empty if none was."""
+        counts = ((self._rules[n].id, matcher.dropped) for n, matcher in self._matchers.items())
+        return {rule_id: count for rule_id, count in counts if count}
 
-        Never raises. The event is an ECS document as a mapping, nested or dotted.
+    def detect(self, event: Mapping[str, object]) -> list[Detection]:
+        """Return what the event completes, in the order of the rules.
+
+        Never raises. The event is an ECS document as a mapping, nested or dotted. Those of one
+        host come in the order of their times, but for small disorder.
         """
-        found = []
-        for n in self._candidates(event):
-            rule = self._rules[n]
+        found: list[Detection] = []
+        done = -1
+        for candidate in self._candidates(event):
+            n = candidate.rule
+            if n == done:
+                continue
+            matcher = self._matchers.get(n)
             try:
-                if rule.query.matches(event):
-                    found.append(rule)
+                if matcher is not None:
+                    done = n
+                    found += _detections(self._rules[n], matcher.push(event))
+                elif candidate.holds is None or candidate.holds(event):
+                    done = n
+                    found.append(Detection(self._rules[n], (event,)))
             except Exception:
-                self._note_failure(rule)
+                self._note_failure(self._rules[n])
+        self._until_sweep -= 1
+        if self._clocked or not self._until_sweep:
+            found += self._pass_time(event)
         return found
 
-    def _candidates(self, event: Mapping[str, object]) -> Sequence[int]:
-        """Return the numbers of the rules that may match, ascending: too many, never too few."""
-        groups = []
-        for read, by_category in self._by_category:
-            for value in read(event):
-                if not isinstance(value, str):
-                    # EQL compares other types by rules of its own.
-                    return range(len(self._rules))
-                group = by_category.get(value)
-                if group is not None:
-                    groups.append(group)
-        if not groups:
-            return self._anywhere
-        return groups[0] if len(groups) == 1 else sorted(set().union(*groups))
+    def _candidates(self, event: Mapping[str, object]) -> Iterable[Candidate]:
+        try:
+            return self._index.candidates(event)
+        except Exception:
+            if not self._index_failed:
+                _log.exception("the index of rules failed, which costs time; this is logged once")
+            self._index_failed = True
+            return [
+                Candidate(n, None if n in self._matchers else rule.query.matches)
+                for n, rule in enumerate(self._rules)
+            ]
+
+    def finish(self) -> list[Detection]:
+        """Return what the end of the events completes, and start anew.
+
+        That is a sequence which asks that some event does not follow.
+        """
+        found: list[Detection] = []
+        for n, matcher in self._matchers.items():
+            found += self._guarded(n, matcher.finish)
+        self._start()
+        return found
+
+    def _pass_time(self, event: Mapping[str, object]) -> list[Detection]:
+        """Tell the time to the sequences that may be completed, or cleared, by its passing."""
+        numbers: Iterable[int] = self._clocked
+        if not self._until_sweep:
+            self._until_sweep = _EVENTS_PER_SWEEP
+            numbers = self._matchers
+        found: list[Detection] = []
+        for n in numbers:
+            matcher = self._matchers[n]
+            if matcher.waiting:
+                time = _time_of(event, self._rules[n].query.timestamp_field)
+                if time is not None:
+                    found += self._guarded(n, partial(matcher.advance, time))
+        return found
+
+    def _guarded(self, n: int, call: Callable[[], Sequence[Match]]) -> list[Detection]:
+        try:
+            return _detections(self._rules[n], call())
+        except Exception:
+            self._note_failure(self._rules[n])
+            return []
 
     def _note_failure(self, rule: Rule) -> None:
         self._failures[rule.id] += 1
         if self._failures[rule.id] == 1:
             _log.exception("the evaluation of %r failed; this is logged once for each rule", rule)
+
+
+def _detections(rule: Rule, matches: Sequence[Match]) -> list[Detection]:
+    return [Detection(rule, match.events, match.join_keys) for match in matches]
+
+
+def _waits_for_time(rule: Rule) -> bool:
+    tree = rule.query.tree
+    return isinstance(tree, SequenceQuery) and tree.steps[-1].missing
+
+
+def _time_of(event: Mapping[str, object], field: str) -> int | None:
+    for value in reader(field)(event):
+        return epoch_ms(value)
+    return None
 
 
 def _refuse_duplicates(rules: Iterable[Rule]) -> None:

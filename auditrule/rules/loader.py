@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from auditrule import eql
+from auditrule.eql.tree import Piped
 from auditrule.rules.files import RuleFileFound, find_rule_files, reach_problem
 from auditrule.rules.model import RuleFile
 from auditrule.rules.problems import model_problems, toml_problem
@@ -117,13 +118,18 @@ def _make_rule(path: Path, file: RuleFile, text: str) -> _Outcome:
         return NotEqlRule(path, body.rule_id, body.name, body.language or body.type)
     try:
         query = eql.compile(
-            body.query, category_field=body.event_category_override or "event.category"
+            body.query,
+            category_field=body.event_category_override or "event.category",
+            timestamp_field=body.timestamp_field or "@timestamp",
         )
     except eql.EqlUnsupportedError as error:
         return UnsupportedRule(path, body.rule_id, body.name, str(error))
     except eql.EqlError as error:
         line, column = _place_in_file(text, body.query, error)
         return RuleError(path, "rule.query", f"is not EQL: {error}", line, column)
+    if isinstance(query.tree, Piped):
+        reason = "a pipe has no meaning in a rule, which runs without end"
+        return UnsupportedRule(path, body.rule_id, body.name, reason)
     if body.filters:
         reason = "rule.filters narrows the query in a language other than EQL"
         return UnsupportedRule(path, body.rule_id, body.name, reason)

@@ -202,6 +202,7 @@ class RuleBody(_Part):
     investigation_fields: InvestigationFields | None = None
 
     event_category_override: OneLine | None = None
+    timestamp_field: OneLine | None = None
     filters: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
 
     from_: Annotated[str | None, Field(alias="from")] = None

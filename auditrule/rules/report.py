@@ -20,6 +20,7 @@ class RuleReport:
     """One rule file: how far its rule runs, or why it does not.
 
     `status` is one of STATUSES. `id`, `name` and `language` are None where the file does not tell.
+    `ignored` are tables of the rule that would mean something and are not acted on.
     """
 
     path: str
@@ -29,6 +30,7 @@ class RuleReport:
     status: str
     missing_fields: tuple[str, ...] = ()
     reason: str | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def report_rules(found: RuleSet, catalogue: Mapping[str, CatalogueField]) -> Rul
                 coverage.status.value,
                 coverage.missing_fields,
                 coverage.reason,
+                rule.ignored,
             )
         )
     unsupported = Status.UNSUPPORTED.value

@@ -53,6 +53,11 @@ class Rule:
         return self.body.severity
 
     @property
+    def ignored(self) -> tuple[str, ...]:
+        """What the rule says that would mean something here, and is not acted on."""
+        return () if self.body.alert_suppression is None else ("alert_suppression",)
+
+    @property
     def risk_score(self) -> int:
         """0 to 100."""
         return self.body.risk_score

@@ -27,6 +27,11 @@ EVENT = {
     "nothing": None,
     "flags": [True, "false"],
     "port": "443",
+    "sizes": [1, 9],
+    "@timestamp": "2024-05-01T10:20:30.123Z",
+    "created": 1714558830123,
+    "local": "2024-05-01T12:20:30.123+02:00",
+    "day": "2024-05-01",
 }
 
 HOLDS = [
@@ -55,7 +60,8 @@ HOLDS = [
     "99 < process.pid and 101 > process.pid",
     "process.score > 1",
     'process.name > "Chmod" and process.name < "chmoe"',
-    "not process.name > 5",
+    'port < "5" and port > 5',
+    "process.pid > -1 and -1 < process.pid and process.pid > 9.99e1",
     # `:` ignores case, knows wildcards, and spans the whole value.
     'process.name : "CHMOD"',
     'process.name:"ch*"',
@@ -95,7 +101,6 @@ HOLDS = [
     # A comparison with an absent field is false, what negates it is true.
     'not absent == "x"',
     'absent != "x"',
-    "not absent > 1 and not absent <= 1",
     'absent not in ("x")',
     'not absent : "*"',
     'not ?process.parent.executable : "/var/lib/dpkg/*"',
@@ -113,8 +118,36 @@ HOLDS = [
     "not process.name == 0",
     "not process.interactive == 1 and not process.pid == true",
     "not flags == 1",
+    "process.pid == 99 + 1 and process.pid > 99 * 1.0 and -process.pid == -100",
+    # Dates: a date is a point in time, however it is written.
+    '@timestamp == "2024-05-01T10:20:30.123Z"',
+    '@timestamp == "2024-05-01T12:20:30.123+02:00" and local == "2024-05-01T10:20:30.123Z"',
+    '@timestamp == "2024-05-01 10:20:30.123" and "2024-05-01T10:20:30.123" == @timestamp',
+    "@timestamp == 1714558830123 and @timestamp > 1714558830122",
+    'created == "2024-05-01T10:20:30.123Z" and created < "2024-05-01T10:20:31Z"',
+    '@timestamp > "2024-05-01T11:20:30+02:00" and not @timestamp > "2024-05-01T12:20:31+01:00"',
+    # A date of less precision is all of the day, hour, minute or second that it names.
+    '@timestamp == "2024-05-01" and @timestamp == "2024-05-01T10" and @timestamp : "2024-05-01*"',
+    '@timestamp == "2024-05-01T10:20Z" and @timestamp == "2024-05-01T10:20:30"',
+    '@timestamp != "2024-05-02" and @timestamp in ("2024-04-30", "2024-05-01")',
+    '@timestamp >= "2024-05-01" and @timestamp <= "2024-05-01"',
+    'not @timestamp > "2024-05-01" and not @timestamp < "2024-05-01"',
+    'day == "2024-05-01T00:00:00Z" and day < "2024-05-01T00:00:01Z"',
     # Literals with literals.
     '1 == 1 and "a" != "b" and not "a" == 1 and 1 < 2',
+    '"a" in ("a", "b") and 2 not in (1, 3) and "ABC" : "a*" and not "ABC" like "a*"',
+    '1 + 1 == 2 and 1 / 0 == null and concat("a", null) == null',
+    # Conditions may be compared with true and false, and with null.
+    "(process.pid == 100) == true and true == (process.pid == 100)",
+    "(process.pid == 1) == false and (process.pid == 1) != true",
+    '(process.name : "ch*" and process.pid > 1) == true',
+    '(absent == 1) == false and (absent : "*") != true',
+    'not (startsWith(process.name, "x") == true)',
+    "(absent > 1) == null and (process.pid > 1) != null and null == (1 > absent)",
+    '(process.pid == 100) in (true) and string(process.name : "C*") == "true"',
+    # not goes to what stands in the parentheses.
+    "not (length(absent) > 3 and process.pid == 1)",
+    "not (process.pid > 100 or process.pid < 100)",
     # Precedence: not before and before or.
     "true or false and false",
     "not (true or false) or true",
@@ -134,6 +167,54 @@ HOLDS = [
 def test_the_condition_holds_and_its_negation_does_not(condition: str) -> None:
     assert eql.compile(f"process where {condition}").matches(EVENT)
     assert not eql.compile(f"process where not ({condition})").matches(EVENT)
+
+
+# The opposite of < is >=, and so on: neither holds of what cannot be compared.
+NEITHER_HOLDS = [
+    "absent > 1",
+    'absent <= "x"',
+    "process.name > 5",
+    "process.interactive < 1",
+    "absent > 1 or absent < 1",
+    "absent > 1 and process.pid == 100",
+    # Functions of an absent field and arithmetic with it are null, and so is what compares them.
+    "length(absent) > 1",
+    "length(absent) == 1",
+    "length(absent) != 1",
+    "absent + 1 == 2",
+    "process.name + 1 == 2",
+    'string(absent) : "*"',
+    'startsWith(process.name, absent) or endsWith("x", absent)',
+    "length(absent) > 3 and process.pid == 100",
+    # What is null by accident does not ask for absence.
+    "absent == 1 / 0",
+    "process.pid == 1 / 0",
+    'process.name != concat("a", null)',
+]
+
+# Of an array, one element may meet a condition and another its opposite.
+BOTH_HOLD = [
+    "sizes > 5",
+    "sizes <= 5",
+    "length(process.args) > 2",
+    "length(process.args) == 2",
+    "length(process.args) != 2",
+    "sizes + 1 == 2",
+    'substring(process.args, 0, 2) : "ch"',
+    "startsWith(process.command_line, process.args)",
+]
+
+
+@pytest.mark.parametrize("condition", NEITHER_HOLDS)
+def test_neither_the_condition_nor_its_negation_holds(condition: str) -> None:
+    assert not eql.compile(f"process where {condition}").matches(EVENT)
+    assert not eql.compile(f"process where not ({condition})").matches(EVENT)
+
+
+@pytest.mark.parametrize("condition", BOTH_HOLD)
+def test_the_condition_and_its_negation_hold(condition: str) -> None:
+    assert eql.compile(f"process where {condition}").matches(EVENT)
+    assert eql.compile(f"process where not ({condition})").matches(EVENT)
 
 
 @pytest.mark.parametrize(
@@ -258,9 +339,26 @@ def test_a_query_tells_the_fields_that_its_condition_reads() -> None:
         'process where a.b == 1 and not (?c : "x" or "y" == `d e`) and f and a.b > 0'
     )
     assert query.fields == {"a.b", "c", "d e", "f"}
-    assert query.category == "process"
+    assert query.event_query is not None
+    assert query.event_query.category == "process"
     assert eql.compile("any where true").fields == frozenset()
-    assert eql.compile("any where true").category is None
+
+
+def test_a_query_of_several_events_reads_join_keys_and_the_fields_of_pipes_too() -> None:
+    query = eql.compile(
+        "sequence by a, ?b [any where c == 1] by d [any where length(e) > 1] by g"
+        ' until [any where startsWith~("x", h)] by i'
+    )
+    assert query.fields == {"a", "b", "c", "d", "e", "g", "h", "i"}
+    assert query.event_query is None
+    assert eql.compile("any where a | filter b | unique c, d | head 1").fields == {*"abcd"}
+    assert eql.compile("sample by a [any where b] [any where c] | tail 1").fields == {*"abc"}
+
+
+def test_only_a_query_of_single_events_tells_whether_an_event_matches() -> None:
+    query = eql.compile("any where true | head 1")
+    with pytest.raises(TypeError, match="one event alone"):
+        query.matches({})
 
 
 def test_search_yields_a_match_for_each_event_that_matches_in_order() -> None:

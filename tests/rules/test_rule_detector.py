@@ -1,4 +1,3 @@
-import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditrule import eql
-from auditrule.rules import Detector, Rule, load_rules
+from auditrule.eql.compiler import Predicate, compile_condition
+from auditrule.eql.tree import Condition
+from auditrule.rules import Detection, Detector, Rule, index, load_rules
 from auditrule.rules.model import RuleFile
 
 VALID = Path(__file__).parents[2] / "fixtures/rules/valid"
@@ -33,8 +34,8 @@ def make_rule(rule_id: str, query: str, category_field: str = "event.category") 
     return Rule(Path(f"{rule_id}.toml"), file, compiled)
 
 
-def ids(rules: list[Rule]) -> list[str]:
-    return [rule.id for rule in rules]
+def ids(detections: list[Detection]) -> list[str]:
+    return [detection.rule.id for detection in detections]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def changed(document: Mapping[str, object], **fields: object) -> dict[str, objec
 def test_the_fixtures_rules_match_what_they_say(
     fixtures: Detector, event: Mapping[str, object], names: list[str]
 ) -> None:
-    assert [rule.name for rule in fixtures.detect(event)] == names
+    assert [detection.rule.name for detection in fixtures.detect(event)] == names
 
 
 def test_an_event_gives_all_its_rules_in_the_order_of_the_rules() -> None:
@@ -184,20 +185,26 @@ def test_grouping_by_category_changes_nothing_in_what_matches(
     document: dict[str, object] = (
         {"event.category": category} if dotted else {"event": {"category": category}}
     )
-    wanted = [rule for rule in rules if rule.query.matches(document)]
-    assert Detector(rules).detect(document) == wanted
+    wanted = [rule.id for rule in rules if rule.query.matches(document)]
+    assert ids(Detector(rules).detect(document)) == wanted
 
 
 def test_a_rule_whose_evaluation_fails_is_logged_once_and_does_not_stop_the_others(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(event: Mapping[str, object]) -> bool:
-        raise RuntimeError("a fault in the engine")
+    def compile_to_fail(condition: Condition) -> Predicate:
+        def fail(event: Mapping[str, object]) -> bool:
+            raise RuntimeError("a fault in the engine")
 
-    broken = make_rule("broken", "any where true")
-    broken = dataclasses.replace(broken, query=dataclasses.replace(broken.query, _matches=fail))
+        return fail if "boom" in str(condition) else compile_condition(condition)
+
+    monkeypatch.setattr(index, "compile_condition", compile_to_fail)
     detector = Detector(
-        [make_rule("first", "any where true"), broken, make_rule("last", "any where true")]
+        [
+            make_rule("first", "any where true"),
+            make_rule("broken", 'any where process.args : "boom*"'),
+            make_rule("last", "any where true"),
+        ]
     )
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
@@ -207,6 +214,72 @@ def test_a_rule_whose_evaluation_fails_is_logged_once_and_does_not_stop_the_othe
     assert "broken.toml" in logged.getMessage()
     assert logged.exc_info is not None
     assert logged.exc_info[0] is RuntimeError
+
+
+def test_rules_are_evaluated_one_by_one_where_the_index_fails(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector([make_rule("a", "process where true"), make_rule("b", "file where true")])
+
+    def fail(event: Mapping[str, object]) -> None:
+        raise RuntimeError("a fault in the index")
+
+    monkeypatch.setattr(detector._index, "candidates", fail)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            assert ids(detector.detect({"event.category": "process"})) == ["a"]
+    assert len(caplog.records) == 1
+
+
+def event(category: str, seconds: int, **fields: object) -> dict[str, object]:
+    time = f"2026-11-24T00:00:{seconds:02}.000Z"
+    return {"@timestamp": time, "event.category": category, "host.name": "web1", **fields}
+
+
+def test_a_sequence_is_detected_with_its_events_and_its_join_keys() -> None:
+    query = "sequence by host.id, user with maxspan=10s [a where true] [b where true]"
+    detector = Detector([make_rule("pair", query), make_rule("single", "b where true")])
+    first, second = event("a", 1, user="ann"), event("b", 2, user="ann")
+    assert detector.detect(first) == []
+    assert detector.detect(event("b", 2, user="bob")) != []
+    pair, single = detector.detect(second)
+    assert (pair.rule.id, pair.events, pair.join_keys) == ("pair", (first, second), ("web1", "ann"))
+    assert (single.rule.id, single.events) == ("single", (second,))
+
+
+def test_a_missing_event_is_known_to_be_so_when_events_of_no_rule_have_passed_the_time() -> None:
+    query = "sequence with maxspan=5s [a where true] ![b where true]"
+    detector = Detector([make_rule("lonely", query)])
+    first = event("a", 1)
+    assert detector.detect(first) == []
+    assert detector.detect(event("x", 6)) == []
+    [found] = detector.detect(event("x", 7))
+    assert found.events == (first,)
+
+
+def test_the_end_of_the_events_completes_what_waits_for_nothing_and_forgets_the_rest() -> None:
+    rules = [
+        make_rule("lonely", "sequence with maxspan=5s [a where true] ![b where true]"),
+        make_rule("pair", "sequence [a where true] [b where true]"),
+    ]
+    detector = Detector(rules)
+    assert detector.detect(event("a", 1)) == []
+    assert ids(detector.finish()) == ["lonely"]
+    assert detector.finish() == []
+    assert detector.detect(event("b", 2)) == []
+
+
+def test_open_sequences_are_bounded_and_those_given_up_are_counted() -> None:
+    query = "sequence by n [a where true] [b where true]"
+    detector = Detector([make_rule("pair", query)], max_open=2)
+    for number in range(3):
+        detector.detect(event("a", 1, n=number))
+    assert detector.dropped == {"pair": 1}
+    assert [ids(detector.detect(event("b", 2, n=number))) for number in range(3)] == [
+        [],
+        ["pair"],
+        ["pair"],
+    ]
 
 
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:

@@ -151,7 +151,7 @@ def test_broken_files_do_not_keep_the_others_of_the_tree_from_loading() -> None:
         ("machine_learning", "machine_learning"),
         ("threshold", "kuery"),
     }
-    assert {rule.path.stem for rule in loaded.unsupported} == {"sequence", "filters"}
+    assert {rule.path.stem for rule in loaded.unsupported} == {"pipe", "filters"}
     assert [rule.path.stem for rule in loaded.disabled] == ["disabled"]
 
 
@@ -349,11 +349,11 @@ def test_a_query_nested_beyond_reason_is_an_error(tmp_path: Path) -> None:
 def test_an_unsupported_query_is_told_from_a_broken_one() -> None:
     loaded = load_rules([FIXTURES / "unsupported"])
     assert loaded.ok
-    filters, sequence = loaded.unsupported
+    filters, pipe = loaded.unsupported
     assert filters.name == "With Filters"
     assert "rule.filters" in filters.reason
-    assert sequence.id == "74ad22d8-5833-4a4a-902b-7731a04f5249"
-    assert "sequence" in sequence.reason
+    assert pipe.id == "74ad22d8-5833-4a4a-902b-7731a04f5249"
+    assert "pipe" in pipe.reason
 
 
 def test_counts_and_notices_tell_what_came_of_the_files(tmp_path: Path) -> None:

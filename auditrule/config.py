@@ -50,6 +50,7 @@ class RuleSettings(_Section):
     """``[rules]``: which rules run; none named means the bundled ones."""
 
     paths: tuple[Path, ...] = ()
+    max_open: Positive = 10_000
 
 
 class AlertSettings(_Section):

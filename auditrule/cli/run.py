@@ -51,7 +51,7 @@ def run_daemon(
     logging.getLogger().setLevel(settings.logging.level.upper())
     # What it warns of (an overflowing queue) costs time, never lines: the tail looks for itself.
     logging.getLogger("watchdog").setLevel(logging.ERROR)
-    detector = _detector(rules or list(settings.rules.paths))
+    detector = _detector(rules or list(settings.rules.paths), settings.rules.max_open)
     if detector is None:
         return False
     try:
@@ -66,7 +66,7 @@ def run_daemon(
         return False
 
 
-def _detector(paths: list[Path]) -> Detector | None:
+def _detector(paths: list[Path], max_open: int) -> Detector | None:
     """Load the rules; what is broken is said, and stops the daemon only if no rule is left."""
     found = load_rules(paths or [bundled_rules()])
     for error in found.errors:
@@ -78,7 +78,7 @@ def _detector(paths: list[Path]) -> Detector | None:
         _log.error("there is no rule to run")
         return None
     _log.info("rules: %d run", len(running.rules))
-    return Detector(running.rules)
+    return Detector(running.rules, max_open=max_open)
 
 
 def _run(settings: Settings, detector: Detector, *, source: str, output: str) -> bool:

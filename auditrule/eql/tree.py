@@ -21,11 +21,22 @@ _LOOKUP = 8
 _PRIMARY = 9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
     """A string, number, boolean or null written in the query."""
 
     value: Scalar
+
+    def __eq__(self, other: object) -> bool:
+        # 1 and true are equal to Python, and not to EQL.
+        return isinstance(other, Literal) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[type, Scalar]:
+        return type(self.value), self.value
 
     def __str__(self) -> str:
         if self.value is None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from auditrule.audit.values import decode_value
+from auditrule.audit.values import decode_value, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,11 +63,12 @@ def assemble_arguments(records: Iterable[Record]) -> Arguments:
     arguments: dict[int, _Argument] = {}
     for position, record in enumerate(records):
         if count is None:
-            count = record.number("argc")
+            told = record.number("argc")
+            count = told if told is None or told >= 0 else None
         for index, piece, token in _argument_fields(record):
             argument = arguments.setdefault(index, _Argument(position))
             if piece is None:
-                argument.length = int(token) if token.isascii() and token.isdigit() else None
+                argument.length = read_number(token)
                 continue
             if piece != len(argument.pieces):
                 argument.gap = True

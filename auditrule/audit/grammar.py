@@ -16,7 +16,7 @@ never meets an encoding error. The header can fail, the body cannot: whatever is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyparsing as pp
@@ -24,7 +24,9 @@ import pyparsing as pp
 if TYPE_CHECKING:
     import re
 
-_LAST_SECOND = int(datetime.max.replace(tzinfo=UTC).timestamp())
+# Not by timestamp(), whose float rounds up to the year 10000.
+_LAST_SECOND = (datetime.max - datetime(1970, 1, 1)) // timedelta(seconds=1)
+_LAST_SERIAL = 2**63 - 1
 
 
 class RecordError(ValueError):
@@ -103,12 +105,15 @@ def _header(text: str, _location: int, tokens: pp.ParseResults) -> Header:
     seconds = int(match["seconds"])
     if seconds > _LAST_SECOND:
         raise pp.ParseException(text, match.start("seconds"), "expected a year before 10000")
+    serial = int(match["serial"])
+    if serial > _LAST_SERIAL:
+        raise pp.ParseException(text, match.start("serial"), "expected a serial of 63 bits")
     return Header(
         match["node"],
         match["type"],
         seconds,
         int(match["millis"]),
-        int(match["serial"]),
+        serial,
         match.end(),
     )
 

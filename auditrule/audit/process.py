@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from auditrule.audit.record import EventId, Record
 
 _UNSET_ID = 0xFFFFFFFF
+_LARGEST_PID = 2**31 - 1
 _CLONE_THREAD = 0x00010000
 _COMM_BYTES = 15
 # What the kernel appends to the path of a file that is gone (d_path, fs/d_path.c).
@@ -143,7 +144,7 @@ def absolute(path: bytes, directory: bytes | None) -> bytes | None:
 
 
 def _caller(syscall: Record, name: str | None) -> Caller | None:
-    pid = syscall.number("pid")
+    pid = _pid(syscall, "pid")
     if pid is None:
         return None
     fields = ("auid", "uid", "gid", "euid", "suid", "fsuid", "egid", "sgid", "fsgid")
@@ -155,7 +156,7 @@ def _caller(syscall: Record, name: str | None) -> Caller | None:
     tty = syscall.data("tty")
     return Caller(
         pid=pid,
-        ppid=syscall.number("ppid"),
+        ppid=_pid(syscall, "ppid"),
         ids={field: _id(syscall, field) for field in fields},
         names=names,
         session=_id(syscall, "ses"),
@@ -164,21 +165,30 @@ def _caller(syscall: Record, name: str | None) -> Caller | None:
         exe=syscall.data("exe"),
         key=syscall.data("key"),
         arch=syscall.number("arch", 16),
-        arch_text=syscall.interpretation("ARCH") or syscall.text("arch"),
+        arch_text=syscall.interpretation("ARCH") or syscall.text("arch") or None,
         call=name or syscall.interpretation("SYSCALL"),
-        call_text=name or syscall.interpretation("SYSCALL") or syscall.text("syscall"),
+        call_text=name or syscall.interpretation("SYSCALL") or syscall.text("syscall") or None,
         exit=syscall.number("exit"),
         registers={
-            field: token
-            for field in ("a0", "a1", "a2", "a3")
-            if (token := syscall.token(field)) is not None
+            field: token for field in ("a0", "a1", "a2", "a3") if (token := syscall.token(field))
         },
     )
 
 
 def _id(syscall: Record, name: str) -> int | None:
-    value = syscall.number(name)
+    value = _count(syscall, name)
     return None if value == _UNSET_ID else value
+
+
+def _pid(syscall: Record, name: str) -> int | None:
+    value = _count(syscall, name)
+    return None if value is None or value > _LARGEST_PID else value
+
+
+def _count(syscall: Record, name: str) -> int | None:
+    value = syscall.number(name)
+    # Old kernels write an unset id as -1; no pid is negative.
+    return None if value is None or value < 0 else value
 
 
 def _exec(event: AuditEvent, caller: Caller, executed: tuple[Record, ...]) -> Exec:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from auditrule.audit.grammar import Body, Field, Header, parse_body, parse_header
 from auditrule.audit.text import decode_text
-from auditrule.audit.values import decode_value, is_untrusted
+from auditrule.audit.values import decode_value, is_untrusted, read_number
 
 
 class EventId(NamedTuple):
@@ -110,14 +110,9 @@ class Record:
         return None if data is None else decode_text(data)
 
     def number(self, name: str, base: int = 10) -> int | None:
-        """Return the value of field `name` as a whole number, or None where it is none."""
+        """Return the value of field `name` as a whole number of 64 bits, None where it is none."""
         token = self.token(name)
-        if token is None or not token.isascii() or len(token) > 20 or "_" in token:
-            return None
-        try:
-            return int(token, base)
-        except ValueError:
-            return None
+        return None if token is None else read_number(token, base)
 
     def interpretation(self, name: str) -> str | None:
         """Return what auditd says field `name` means, such as ``root`` for ``UID``.
@@ -127,7 +122,7 @@ class Record:
         for field in self.enriched:
             if field.name == name:
                 data = decode_value(field.token, untrusted=False)
-                if data is None or data == b"unset" or data.startswith(b"unknown("):
+                if not data or data == b"unset" or data.startswith(b"unknown("):
                     return None
                 return decode_text(data)
         return None

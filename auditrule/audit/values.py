@@ -22,6 +22,8 @@ UNTRUSTED_FIELDS = frozenset(
 )
 _EXECVE_ARGUMENT = re.compile(r"a\d+(?:\[\d+\])?\Z", re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-F]{2})+\Z")
+_LARGEST_NUMBER = 2**63 - 1
+_LONGEST_NUMBER = 20
 _ABSENT = frozenset({"(null)", "?", ""})
 
 
@@ -48,3 +50,17 @@ def decode_value(token: str, *, untrusted: bool) -> bytes | None:
     if untrusted and _HEX.match(token):
         return bytes.fromhex(token)
     return token.encode("latin-1")
+
+
+def read_number(token: str, base: int = 10) -> int | None:
+    """Return the whole number that `token` writes, None where it is none or has over 64 bits.
+
+    No number of the kernel's is larger, and no field of ECS holds a larger one.
+    """
+    if len(token) > _LONGEST_NUMBER or not token.isascii() or "_" in token:
+        return None
+    try:
+        number = int(token, base)
+    except ValueError:
+        return None
+    return number if -_LARGEST_NUMBER <= number <= _LARGEST_NUMBER else None

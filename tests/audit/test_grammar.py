@@ -35,6 +35,8 @@ def test_record_types_need_not_be_known(kind: str) -> None:
         (b"type=CWD msg=audit(12.3:1):", 23, "milliseconds"),
         (b"type=CWD msg=audit(12.345:):", 27, "serial"),
         (b"type=CWD msg=audit(12.345:1) ", 27, "serial"),
+        (b"type=CWD msg=audit(12.345:9223372036854775808):", 27, "a serial of 63 bits"),
+        (b"type=CWD msg=audit(253402300800.000:1):", 20, "a year before 10000"),
         (b"type=CWD msg=audit(999999999999.000:1):", 20, "year"),
         (b"type=\xff msg=audit(1.000:", 24, "serial"),
     ],

@@ -1,6 +1,7 @@
 """From an audit event to the ECS document, field by field."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -264,3 +265,53 @@ def test_the_same_log_gives_the_same_ids_and_another_host_others() -> None:
     assert document_of(deed, host=HostIdentity("web1"))["event"]["id"] not in ids
     later = ExecOnKernel([b"x"], serial=43)
     assert document_of(later)["event"]["id"] not in ids
+
+
+ODD_VALUES = [
+    b"", b'""', b"-1", b"-2147483649", b"9223372036854775808", b"9" * 25, b"9" * 5000, b"(null)",
+    b"?", b"0x10", b"1_0", b"\xb2", b"4294967295", b'"x', b"unset", b"1e5",
+]  # fmt: skip
+FIELD = re.compile(rb"(?<=[ \x1d])([A-Za-z]\w*(?:\[\d+\])?)=([^ \x1d]*)")
+
+
+@given(
+    st.dictionaries(st.integers(0, 60), st.sampled_from(ODD_VALUES), max_size=8),
+    st.booleans(),
+)
+def test_whatever_stands_in_a_field_the_document_has_no_empty_text_and_no_number_beyond_a_long(
+    odd: dict[int, bytes], enriched: bool
+) -> None:
+    number = iter(range(1000))
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        value = odd.get(next(number), match[2])
+        return match[0] if match[1] in (b"success", b"msg") else match[1] + b"=" + value
+
+    lines = [
+        FIELD.sub(replaced, line) for line in ExecOnKernel([b"a", b"b"], enriched=enriched).lines()
+    ]
+    mapper = DocumentMapper(table=ProcessTable())
+    documents = filter(None, map(mapper.map, events_of(lines)))
+
+    def check(value: object) -> None:
+        if isinstance(value, dict):
+            for each in value.values():
+                check(each)
+        elif isinstance(value, int):
+            assert 0 <= value < 2**63
+        else:
+            assert value not in ("", None, [])
+
+    for document in documents:
+        check(document.to_dict())
+        assert 0 <= document.process.pid < 2**31
+
+
+@pytest.mark.parametrize("pid", [b"-1", b"9223372036854775808", b"x", b""])
+def test_an_exec_without_a_parent_that_can_be_is_an_exec_all_the_same(pid: bytes) -> None:
+    lines = [line.replace(b"ppid=100", b"ppid=" + pid) for line in ExecOnKernel([b"x"]).lines()]
+    assert any(b"ppid=" + pid in line for line in lines)
+    mapper = DocumentMapper(table=ProcessTable())
+    (document,) = filter(None, map(mapper.map, events_of(lines)))
+    assert document.process.parent is None
+    assert document.process.args == ("x",)

@@ -105,3 +105,64 @@ def test_a_rule_is_unsupported_if_it_can_never_match(
     text: str, missing: tuple[str, ...], reason: str
 ) -> None:
     assert covered(text) == Coverage(Status.UNSUPPORTED, missing, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "missing", "reason"),
+    [
+        (
+            "sequence by process.name with maxspan=1m [process where true] "
+            '[any where sometimes == "a"] until [process where process.args == "x"]',
+            Status.FULL,
+            (),
+            None,
+        ),
+        (
+            "sequence [process where true] [file where true]",
+            Status.UNSUPPORTED,
+            (),
+            "event 2 never comes: there are no events of the category file",
+        ),
+        (
+            "sequence by user.id [process where true] [process where true]",
+            Status.UNSUPPORTED,
+            ("user.id",),
+            "event 1 never comes: it is joined by user.id",
+        ),
+        (
+            "sequence by ?user.id [process where true] [process where true]",
+            Status.PARTIAL,
+            ("user.id",),
+            "no document has user.id",
+        ),
+        (
+            "sequence [process where true] "
+            '[process where process.name == "x" or event.type == "end"]',
+            Status.PARTIAL,
+            (),
+            'event 2: this branch never holds: event.type == "end"',
+        ),
+        (
+            "sequence with maxspan=1m [process where true] ![file where true]",
+            Status.PARTIAL,
+            (),
+            "event 2 is always missing: there are no events of the category file",
+        ),
+        (
+            'sequence [process where true] [any where true] until [any where event.type == "end"]',
+            Status.PARTIAL,
+            (),
+            'until never comes: this never holds: event.type == "end"',
+        ),
+        (
+            "sample by process.name [process where true] [network where true]",
+            Status.UNSUPPORTED,
+            (),
+            "event 2 never comes: there are no events of the category network",
+        ),
+    ],
+)
+def test_a_sequence_is_as_full_as_its_events(
+    text: str, status: Status, missing: tuple[str, ...], reason: str | None
+) -> None:
+    assert covered(text) == Coverage(status, missing, reason)

@@ -141,7 +141,7 @@ def test_an_error_is_one_line_of_file_place_field_and_reason() -> None:
 def test_broken_files_do_not_keep_the_others_of_the_tree_from_loading() -> None:
     loaded = load_rules([FIXTURES])
     assert sorted(rule.path.name for rule in loaded.rules) == sorted(
-        path.name for path in VALID.rglob("*.toml")
+        path.name for folder in (VALID, FIXTURES / "constructs") for path in folder.rglob("*.toml")
     )
     assert {error.path.stem for error in loaded.errors} == DEFECTS.keys() - {"empty"}
     assert [skipped.path.name for skipped in loaded.skipped] == ["empty.toml"]

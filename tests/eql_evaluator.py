@@ -43,11 +43,9 @@ def holds(node: Condition, event: Event, wanted: bool = True) -> bool:
         case Not(operand):
             return holds(operand, event, not wanted)
         case And(operands):
-            results = [holds(operand, event, wanted) for operand in operands]
-            return all(results) if wanted else any(results)
+            return all(holds(operand, event) for operand in operands) is wanted
         case Or(operands):
-            results = [holds(operand, event, wanted) for operand in operands]
-            return any(results) if wanted else all(results)
+            return any(holds(operand, event) for operand in operands) is wanted
         case Literal(value):
             return (value is True) is wanted
         case Comparison(left, comparison, right):
@@ -56,8 +54,10 @@ def holds(node: Condition, event: Event, wanted: bool = True) -> bool:
             if _compares_with_boolean(node):
                 same = right == Literal(comparison == "==")
                 return holds(left, event, wanted is same)  # type: ignore[arg-type]
+            if isinstance(left, Field) and (literal := _constant(right)) is not None:
+                return _found(left, comparison, literal, event) is wanted
             node = node if wanted else Comparison(left, OPPOSITE[comparison], right)
-            return _compared(node, event)
+            return any(evaluate(node, chosen) is True for chosen in choices(node, event))
         case _ if _is_looked_up(node):
             found = any(boolean(evaluate(node, {n: v})) is True for n, v in _each(node, event))
             return found is wanted
@@ -65,15 +65,13 @@ def holds(node: Condition, event: Event, wanted: bool = True) -> bool:
             return any(evaluate(node, chosen) is wanted for chosen in choices(node, event))
 
 
-def _compared(node: Comparison, event: Event) -> bool:
-    if isinstance(node.left, Field) and (literal := _constant(node.right)) is not None:
-        values = present(node.left, event)
-        if node.operator == "!=":
-            return not _compared(Comparison(node.left, "==", node.right), event)
-        if literal.value is None:
-            return not values
-        return any(compare(value, node.operator, literal.value) for value in values)
-    return any(evaluate(node, chosen) is True for chosen in choices(node, event))
+def _found(field: Field, comparison: str, literal: Literal, event: Event) -> bool:
+    values = present(field, event)
+    if comparison == "!=":
+        return not _found(field, "==", literal, event)
+    if literal.value is None:
+        return not values
+    return any(compare(value, comparison, literal.value) for value in values)
 
 
 def _constant(node: Expression) -> Literal | None:

@@ -2,12 +2,10 @@
 
 What a comparison means, after Elasticsearch 8:
 
-- An array holds if any of its elements does. `!=` is `not ==` and `not in` is `not … in`, and they
-  say that none does, for absent fields too: `f != "x"` holds where no value of f is "x", also where
-  f is absent. `not` before `:`, `like`, `regex` and a field alone means the same.
-- `not` before `<`, `<=`, `>` and `>=` is the opposite comparison: `not f > 5` is `f <= 5`. So it
-  does not hold where f is absent, and does where one of its elements is 5 or less.
-- `not` before parentheses goes to what stands in them: `not (a and b)` is `not a or not b`.
+- An array holds if any of its elements does; `not` then says that none does. `!=` is `not ==` and
+  `not in` is `not … in`, for arrays and for absent fields alike: `f != "x"` holds where no value of
+  f is "x", also where f is absent. `not f > 5` does so too; it is not `f <= 5` (Elasticsearch 7.15
+  gave that up with PR 76610).
 - Elasticsearch has a third truth value, null, for a comparison with an absent field. In a condition
   on fields and literals it can be seen nowhere: such a comparison becomes a lookup in the index,
   which finds the event or does not, and `not` gives exactly the events that were not found.
@@ -30,7 +28,7 @@ What a comparison means, after Elasticsearch 8:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice, product
 from typing import TypeAlias
 
@@ -88,14 +86,14 @@ def fields_of(node: Expression) -> frozenset[str]:
 
 
 def simplify(node: Condition) -> Condition:
-    """Return the condition with `not` before single tests only, and literals on the right.
+    """Return the condition without a double `not`, and with literals on the right.
 
     Comparisons with true and false are undone. Elasticsearch does the same before it decides what
     it looks up and what it evaluates in a script.
     """
     match node:
         case And(operands):
-            return _conjunction(map(simplify, operands))
+            return And(tuple(map(simplify, operands)))
         case Or(operands):
             return Or(tuple(map(simplify, operands)))
         case Not(operand):
@@ -122,13 +120,9 @@ def _without_boolean(node: Comparison) -> Condition:
 def _negated(node: Condition) -> Condition:
     """Return the opposite of a simplified condition, simplified."""
     match node:
-        case And(operands):
-            return Or(tuple(map(_negated, operands)))
-        case Or(operands):
-            return _conjunction(map(_negated, operands))
         case Not(operand):
             return operand
-        case Comparison(left, operator, right):
+        case Comparison(left, operator, right) if operator in ("==", "!=") or _is_script(node):
             return Comparison(left, _OPPOSITE[operator], right)
         case Literal(value):
             return Literal(value is not True)
@@ -136,25 +130,28 @@ def _negated(node: Condition) -> Condition:
             return Not(node)
 
 
-def _conjunction(operands: Iterable[Condition]) -> And:
-    """Return the conditions and-ed, without an And in the And."""
-    flat: list[Condition] = []
-    for operand in operands:
-        flat += operand.operands if isinstance(operand, And) else (operand,)
-    return And(tuple(flat))
-
-
 def _refuted(node: Condition) -> Condition | None:
-    """Return the lookup that must not find an event for this condition to hold, if it is such."""
+    """Return the condition that must not hold for this one to hold, if that is how it works."""
     match node:
-        case Not(Field() | Lookup(Field()) as operand):
-            return operand
-        case Not(Call() as operand) if _is_indexed(operand):
+        case Not(operand) if not _is_script(operand):
             return operand
         case Comparison(Field() as field, "!=", right) if _is_value(right):
             return Comparison(field, "==", right)
         case _:
             return None
+
+
+def _is_script(node: Condition) -> bool:
+    """Tell whether a simplified condition is a test that Elasticsearch makes in a script."""
+    match node:
+        case Comparison(left, _, right):
+            return not (isinstance(left, Field) and _is_value(right))
+        case Lookup(subject):
+            return not isinstance(subject, Field)
+        case Call():
+            return not _is_indexed(node)
+        case _:
+            return False
 
 
 def _compile(node: Condition) -> Predicate:

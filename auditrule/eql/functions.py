@@ -6,7 +6,8 @@ division by zero, a number beyond 64 bits, there is null here. Numbers divide as
 two integers give an integer, cut towards zero, and a remainder has its dividend's sign.
 
 Positions and lengths count Unicode characters. Elasticsearch counts UTF-16 units, which differs
-for characters beyond U+FFFF. `name~` folds the case of ASCII's letters.
+for characters beyond U+FFFF. `name~` folds the case of ASCII's letters. `between` gives the empty
+text where it finds nothing, and the whole text where `left` or `right` is empty.
 """
 
 from __future__ import annotations

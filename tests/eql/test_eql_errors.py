@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auditrule import eql
 
@@ -381,3 +383,33 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
     assert source[caret.index("^")] == "="
     assert source.startswith("  …")
     assert source.endswith("…")
+
+
+WORDS = r"""
+any process where and or not a a.b ?c `d` 5 -1 "x" true null ( ) ( ) [ ] ![ , . = == != < > : + - *
+/ % in in~ like regex~ sequence sample by with maxspan = 5m runs until of | head filter unique
+length( startsWith~( 'x' "z /* // ? ~ & $ \
+""".split()
+
+
+def says_what_is_wrong(text: str) -> bool:
+    """Tell whether the text is a query, or its error can be shown."""
+    try:
+        eql.compile(text)
+    except eql.EqlError as error:
+        return error.message in str(error)
+    return True
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join))
+def test_whatever_the_words_they_are_a_query_or_an_error_that_can_be_shown(text: str) -> None:
+    assert says_what_is_wrong(text)
+    assert says_what_is_wrong(f"process where {text}")
+    assert says_what_is_wrong(f"sequence by a [any where a] {text}")
+
+
+@given(st.text())
+def test_whatever_the_text_it_is_a_query_or_an_error_that_can_be_shown(text: str) -> None:
+    assert says_what_is_wrong(text)
+    assert says_what_is_wrong(f"any where a {text}")

@@ -52,7 +52,7 @@ def test_a_compiled_query_agrees_with_the_slow_evaluator(
     assert query.matches(nested(event)) is expected
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(trees(two).on_functions, full_events)
 def test_a_condition_on_functions_agrees_with_the_slow_evaluator(
     condition: Condition, event: dict[str, object]

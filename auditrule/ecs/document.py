@@ -5,8 +5,6 @@ has no name for stands below ``auditd``, as Elastic's auditd_manager integration
 that is not known is absent: never empty, never made up.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 

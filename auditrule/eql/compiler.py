@@ -171,8 +171,7 @@ def _compile(node: Condition) -> Predicate:
         case Call(function, (Field(name), *others)) if _is_indexed(node):
             return _some(reader(name), _call_test(function, others, node.ignore_case))
         case And(operands):
-            wanted = [operand for operand in operands if _refuted(operand) is None]
-            unwanted = [other for operand in operands if (other := _refuted(operand)) is not None]
+            wanted, unwanted = _split(operands)
             return _all(tuple(map(_compile, wanted)), tuple(map(_compile, unwanted)))
         case Or(operands):
             return _any(tuple(map(_compile, operands)))
@@ -185,6 +184,27 @@ def _constant(holds: bool) -> Predicate:
 
 
 # The loops below are not any() and all(): a generator costs more than most of what it would test.
+
+
+def _split(operands: tuple[Condition, ...]) -> tuple[list[Condition], list[Condition]]:
+    """Return what must hold, and what must not, for all of the conditions to hold.
+
+    Whether one holds is yes or no here, whatever is null in it, so that `and` and `not (… or …)` in
+    an `and` are of no account. Rules are full of them, and each would be a call.
+    """
+    wanted: list[Condition] = []
+    unwanted: list[Condition] = []
+    for operand in operands:
+        refuted = _refuted(operand)
+        if isinstance(operand, And):
+            inner = _split(operand.operands)
+            wanted += inner[0]
+            unwanted += inner[1]
+        elif refuted is None:
+            wanted.append(operand)
+        else:
+            unwanted += refuted.operands if isinstance(refuted, Or) else (refuted,)
+    return wanted, unwanted
 
 
 def _all(wanted: tuple[Predicate, ...], unwanted: tuple[Predicate, ...]) -> Predicate:

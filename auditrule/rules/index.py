@@ -29,6 +29,7 @@ from auditrule.eql.tree import (
     Lookup,
     Or,
 )
+from auditrule.eql.values import period
 from auditrule.eql.wildcard import fold
 
 Event = Mapping[str, object]
@@ -50,6 +51,9 @@ _TELLING = (
 _MOST_ALTERNATIVES = 16
 _MOST_VALUES = 4096
 _LONGEST_VALUE = 1024
+# Values that mean the same to every rule if they are equal and of one type. 0.0 and -0.0 do not,
+# nor do the times of two zones.
+_KEPT_TYPES = frozenset({str, int, bool})
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +192,11 @@ class _Lookup:
         values = self._read(event)
         if not values:
             return self._absent
+        if not _KEPT_TYPES.issuperset(map(type, values)):
+            return self._work_out(values)
         # 1 and true are equal to Python, and not to EQL.
         key = tuple((type(value), value) for value in values)
-        try:
-            known = self._known.get(key)
-        except TypeError:  # a value that no JSON has
-            return self._work_out(values)
+        known = self._known.get(key)
         if known is None:
             known = self._work_out(values)
             self._keep(key, known)
@@ -303,12 +306,14 @@ def _literals(node: Condition) -> frozenset[str]:
         case Comparison(Field(), "==", Literal(str(value))) | Comparison(
             Literal(str(value)), "==", Field()
         ):
-            return frozenset({fold(value)})
+            return _spelt_only([value])
         case Lookup(Field(), operator, literals) if not operator.startswith("regex"):
             texts = [literal.value for literal in literals if isinstance(literal.value, str)]
             if len(texts) < len(literals):
                 return frozenset()
-            wild = not operator.startswith("in") and any("*" in t or "?" in t for t in texts)
+            if operator == "in":
+                return _spelt_only(texts)
+            wild = operator != "in~" and any("*" in t or "?" in t for t in texts)
             return frozenset() if wild else frozenset(map(fold, texts))
         case Or(operands):
             found = [_literals(operand) for operand in operands]
@@ -317,3 +322,10 @@ def _literals(node: Condition) -> frozenset[str]:
             return min(filter(None, map(_literals, operands)), key=len, default=frozenset())
         case _:
             return frozenset()
+
+
+def _spelt_only(texts: Sequence[str]) -> frozenset[str]:
+    """Return the texts folded; none if one is a date, which equals other spellings of its time."""
+    if any(period(text) is not None for text in texts):
+        return frozenset()
+    return frozenset(map(fold, texts))

@@ -361,12 +361,12 @@ def test_what_is_not_run_or_ignored_of_rules_is_said_in_a_line_each(
 def test_rules_list_explains_by_what_each_rule_is_looked_up(tmp_path: Path) -> None:
     rule_file(tmp_path, "one", 'process where process.name == "x" and process.args : "*y*"')
     rule_file(tmp_path, "two", 'any where process.args : "*y*"')
-    rule_file(tmp_path, "three", 'sequence [file where file.name == "a"] [process where true]')
+    rule_file(tmp_path, "three", 'sequence [any where user.id == "0"] [process where true]')
     done = run("rules", "list", "--explain-index", "--rules", tmp_path)
     rows = [line.strip().split(maxsplit=2) for line in done.stdout.splitlines()[1:]]
     assert sorted(rows) == [
         ["one", "process", 'process.name == "x"'],
-        ["three", "file", 'file.name == "a"'],
+        ["three", "any", 'user.id == "0"'],
         ["three", "process", "asked of every event"],
         ["two", "any", "asked of every event"],
     ]
@@ -425,3 +425,38 @@ def test_eql_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     done = run("eql", "any where true", tmp_path / "none")
     assert done.returncode == 1
     assert done.stderr == f"{tmp_path / 'none'}: no such file\n"
+
+
+def test_a_log_in_a_folder_that_cannot_be_read_is_named_and_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_bytes(attack())
+    (tmp_path / "audit.log.1").symlink_to(tmp_path / "gone")
+    for command in ("replay", "events"):
+        done = run(command, tmp_path)
+        assert done.returncode == 1
+        assert len(done.stdout.splitlines()) == 1
+        assert f"passed over: {tmp_path / 'audit.log.1'}: no such file" in done.stderr
+
+
+def test_rules_that_can_never_match_are_no_rules_to_run(log: Path, tmp_path: Path) -> None:
+    rule = rule_file(tmp_path, "never", "file where true")
+    for command in (("replay", log), ("rules", "list")):
+        done = run(*command, "--rules", rule)
+        assert done.returncode == 1
+        assert "there is no rule to run" in done.stderr
+
+
+def test_checking_no_rules_at_all_is_a_failure(tmp_path: Path) -> None:
+    done = run("rules", "check", tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.endswith("there are no rules\n")
+
+
+@pytest.mark.parametrize(
+    "command", [["replay", "LOG"], ["events", "LOG"], ["rules", "list"], ["--version"]]
+)
+def test_a_full_standard_output_is_one_clear_line(command: list[str], log: Path) -> None:
+    words = [str(log) if word == "LOG" else word for word in command]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == "auditrule: No space left on device"

@@ -96,8 +96,11 @@ def main() -> None:
         sys.stdout.reconfigure(encoding="utf-8")
     try:
         app()
-    except BrokenPipeError:
-        # The reader of our output has gone, as head does. Nothing may be flushed any more.
+    except OSError as error:
+        # Where the reader of our output has gone, as head does, there is nobody to tell.
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"auditrule: {error.strerror or error}\n")
+        # Nothing may be flushed any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
 
@@ -260,8 +263,8 @@ def rules_list(
     from auditrule.cli.rules import list_rules
 
     found = _load(rules)
-    list_rules(found, explain_index=explain_index)
-    raise typer.Exit(0 if found.ok else 1)
+    listed = list_rules(found, explain_index=explain_index)
+    raise typer.Exit(0 if listed and found.ok else 1)
 
 
 @rules_app.command("check", epilog="Example: auditrule rules check ./rules && echo good")

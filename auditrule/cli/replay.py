@@ -60,6 +60,8 @@ def run_replay(
     running = runnable(rules, catalogue())
     for notice in running.notices:
         typer.echo(notice, err=True)
+    if not running.rules:
+        raise _failure("there is no rule to run")
     detector = Detector(running.rules)
     found = _find(logs)
     with _progress(found, progress) as on_progress:
@@ -70,7 +72,7 @@ def run_replay(
     for rule_id, count in detector.dropped.items():
         typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)
     typer.echo(_summary(replay, time.monotonic() - began), err=True)
-    return not replay.problems and not rules.errors
+    return not replay.problems and not rules.errors and not _is_incomplete(found)
 
 
 def run_events(
@@ -82,12 +84,13 @@ def run_events(
     host: str | None,
 ) -> bool:
     """Write the document of each program that started, and tell whether all went well."""
-    replay = Replay(_find(logs), host=host, since=since, until=until)
+    found = _find(logs)
+    replay = Replay(found, host=host, since=since, until=until)
     with nullcontext(sys.stdout) if output == "-" else _append(output) as stream:
         for document in replay.documents():
             stream.write(document.to_json() + "\n")
         stream.flush()
-    return not replay.problems
+    return not replay.problems and not _is_incomplete(found)
 
 
 def _summary(replay: Replay, seconds: float) -> str:
@@ -118,6 +121,10 @@ def _find(logs: list[Path]) -> LogSets:
         files = "1 file that holds" if len(foreign) == 1 else f"{len(foreign):,} files that hold"
         typer.echo(f"passed over: {files} no audit records", err=True)
     return found
+
+
+def _is_incomplete(logs: LogSets) -> bool:
+    return any(skipped.unreadable for skipped in logs.skipped)
 
 
 @contextmanager

@@ -17,29 +17,40 @@ from auditrule.rules.index import alternatives
 from auditrule.rules.loader import load_rules
 from auditrule.rules.report import ERROR, RuleReport, report_rules
 from auditrule.rules.ruleset import RuleSet, rule_rows
+from auditrule.rules.runnable import runnable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from auditrule.rules.rule import Rule
 
 _STYLES = {"full": "green", "partial": "yellow", "unsupported": "dim", ERROR: "bold red"}
 # Where no person looks, lines are not folded.
 _WIDTH_OF_A_PIPE = 400
 
 
-def list_rules(found: RuleSet, *, explain_index: bool) -> None:
-    """Print the rules that run as a table; or, of each, what it is looked up by."""
+def list_rules(found: RuleSet, *, explain_index: bool) -> bool:
+    """Print the rules that run as a table, or by what each is looked up; tell if there are any."""
+    running = runnable(found, catalogue())
+    for notice in running.notices:
+        typer.echo(notice, err=True)
+    if not running.rules:
+        typer.echo("there is no rule to run", err=True)
+        return False
     if explain_index:
-        _explain_index(found)
-        return
+        _explain_index(running.rules)
+        return True
     table = _table("Name", "Severity", "Risk", "Tactics", "Id")
-    for row in rule_rows(found.rules):
+    for row in rule_rows(running.rules):
         table.add_row(*map(Text, (row.name, row.severity, row.risk_score, row.tactics, row.id)))
     _console().print(table)
+    return True
 
 
-def _explain_index(found: RuleSet) -> None:
+def _explain_index(rules: Iterable[Rule]) -> None:
     table = _table("Name", "Events", "Looked up by")
-    for rule in found.rules:
+    for rule in rules:
         for query in rule.query.event_queries:
             keys = [alternative.key for alternative in alternatives(query)]
             shown = "\nor ".join(keys) if all(keys) else "asked of every event"
@@ -68,7 +79,7 @@ def check_rules(paths: list[Path], output_format: str) -> bool:
         console.print(Text(str(skipped), "dim"), soft_wrap=True)
     told = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
     console.print(told or "there are no rules", highlight=False)
-    return report.ok
+    return report.ok and bool(told)
 
 
 def _name(rule: RuleReport) -> Text:

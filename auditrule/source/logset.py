@@ -52,10 +52,14 @@ class LogSet:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder met in a searched folder and passed over, with the reason."""
+    """A file or folder met in a searched folder and passed over, with the reason.
+
+    `unreadable` tells that it could not be read, so that a log may be missing.
+    """
 
     path: Path
     reason: str
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,13 @@ class _Finder:
         for path, problem in _walk(top):
             try:
                 if problem is not None:
-                    raise SourceError.from_os(path, problem)
+                    raise SourceError.from_os(path, problem) from problem
                 self._consider(path)
             except SourceError as error:
                 if path == top:
                     raise
-                self._skipped.append(Skipped(path, error.reason))
+                unreadable = isinstance(error.__cause__, OSError)
+                self._skipped.append(Skipped(path, error.reason, unreadable))
 
     def _consider(self, path: Path) -> None:
         try:

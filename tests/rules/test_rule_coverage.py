@@ -1,10 +1,14 @@
 """How far a rule runs on what documents can have."""
 
+from pathlib import Path
+
 import pytest
 
 from auditrule import eql
 from auditrule.ecs.catalogue import CatalogueField
-from auditrule.rules.coverage import Coverage, Status, cover
+from auditrule.rules import Rule
+from auditrule.rules.coverage import Coverage, Status, able_to_match, cover
+from auditrule.rules.model import RuleFile
 
 
 def field(name: str, *values: str, always: bool = False) -> CatalogueField:
@@ -154,6 +158,58 @@ def test_a_rule_is_unsupported_if_it_can_never_match(
             (),
             'until never comes: this never holds: event.type == "end"',
         ),
+        # The key of one event alone.
+        (
+            "sequence [process where true] by process.name [any where true] by host.id",
+            Status.UNSUPPORTED,
+            ("host.id",),
+            "event 2 never comes: it is joined by host.id",
+        ),
+        (
+            "sequence [process where true] by process.name [any where true] by ?host.id",
+            Status.PARTIAL,
+            ("host.id",),
+            "no document has host.id",
+        ),
+        (
+            'sequence [process where true] [process where process.name == "x"] with runs=3',
+            Status.FULL,
+            (),
+            None,
+        ),
+        (
+            'sequence with maxspan=1m ![process where process.name == "x"] [process where true]',
+            Status.FULL,
+            (),
+            None,
+        ),
+        (
+            "sequence with maxspan=1m [process where true] "
+            '![any where file.path : "x"] [process where true]',
+            Status.PARTIAL,
+            ("file.path",),
+            "no document has file.path; event 2 is always missing: it needs file.path",
+        ),
+        # An event that never comes decides, whatever else is wrong.
+        (
+            "sequence with maxspan=1m ![file where true] [network where true] [process where true]",
+            Status.UNSUPPORTED,
+            (),
+            "event 2 never comes: there are no events of the category network",
+        ),
+        (
+            "sequence by process.name [process where true] [any where true] "
+            "until [file where true]",
+            Status.PARTIAL,
+            (),
+            "until never comes: there are no events of the category file",
+        ),
+        (
+            "sample by process.name [process where true] [any where true]",
+            Status.FULL,
+            (),
+            None,
+        ),
         (
             "sample by process.name [process where true] [network where true]",
             Status.UNSUPPORTED,
@@ -166,3 +222,26 @@ def test_a_sequence_is_as_full_as_its_events(
     text: str, status: Status, missing: tuple[str, ...], reason: str | None
 ) -> None:
     assert covered(text) == Coverage(status, missing, reason)
+
+
+def test_only_rules_that_can_match_at_all_are_worth_running() -> None:
+    texts = {
+        "full": "process where true",
+        "partial": 'process where process.name == "x" or file.path : "y"',
+        "never": "file where true",
+        "sequence": "sequence by process.name [process where true] [any where true]",
+        "never a sequence": "sequence [process where true] [file where true]",
+        "sequence without until": "sequence [any where true] [any where true] until [a where true]",
+        "sequence without a missing event": (
+            "sequence with maxspan=1m [any where true] ![file where true]"
+        ),
+        "never a sample": "sample by host.id [any where true] [any where true]",
+    }
+    rules = []
+    for name, text in texts.items():
+        table = {"rule_id": name, "name": name, "description": "A rule.", "severity": "low"}
+        table |= {"type": "eql", "language": "eql", "query": text}
+        file = RuleFile.model_validate({"rule": {**table, "risk_score": 1}})
+        rules.append(Rule(Path(name), file, eql.compile(text)))
+    able = [rule.name for rule in able_to_match(rules, CATALOGUE)]
+    assert able == [name for name in texts if not name.startswith("never")]

@@ -71,6 +71,8 @@ def run_replay(
                 sink.write(alert)
     for rule_id, count in detector.dropped.items():
         typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)
+    if replay.counts.records and not replay.counts.execs:
+        typer.echo("no program starts in these logs: auditd has to record execve", err=True)
     typer.echo(_summary(replay, time.monotonic() - began), err=True)
     return not replay.problems and not rules.errors and not _is_incomplete(found)
 

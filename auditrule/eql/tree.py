@@ -28,15 +28,15 @@ class Literal:
     value: Scalar
 
     def __eq__(self, other: object) -> bool:
-        # 1 and true are equal to Python, and not to EQL.
+        # 1 and true are equal to Python, and not to EQL; the texts of 0.0 and -0.0 differ.
         return isinstance(other, Literal) and self._identity == other._identity
 
     def __hash__(self) -> int:
         return hash(self._identity)
 
     @property
-    def _identity(self) -> tuple[type, Scalar]:
-        return type(self.value), self.value
+    def _identity(self) -> tuple[type, str]:
+        return type(self.value), repr(self.value)
 
     def __str__(self) -> str:
         if self.value is None:

@@ -464,7 +464,7 @@ def test_a_full_standard_output_is_one_clear_line(command: list[str], log: Path)
 
 def test_a_log_without_any_exec_is_said_to_be_one(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
-    log.write_bytes(b"type=CWD msg=audit(1700000000.000:1): cwd=\"/\"\n")
+    log.write_bytes(b'type=CWD msg=audit(1700000000.000:1): cwd="/"\n')
     assert "no program starts in these logs" in run("replay", log).stderr
     log.write_bytes(attack())
     assert "no program starts" not in run("replay", log).stderr

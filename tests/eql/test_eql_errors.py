@@ -401,7 +401,7 @@ def says_what_is_wrong(text: str) -> bool:
     return True
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join))
 def test_whatever_the_words_they_are_a_query_or_an_error_that_can_be_shown(text: str) -> None:
     assert says_what_is_wrong(text)

@@ -32,14 +32,12 @@ def reader(name: str) -> Reader:
         for start in range(count)
     )
     find = nested(name)
-    other_keys = [
-        tuple(key for key, end in step if end > start + 1) for start, step in enumerate(steps)
-    ]
+    nowhere = absent(name)
 
     def read(event: Event) -> Sequence[object]:
         value = find(event)
         if value is None:
-            return () if _is_nowhere(event, parts, other_keys) else _search(event, steps, 0)
+            return () if nowhere(event) else _search(event, steps, 0)
         if type(value) in _PLAIN:
             return (value,)
         if type(value) is list and _PLAIN.issuperset(map(type, value)):
@@ -74,22 +72,31 @@ def nested(name: str) -> Callable[[Event], object]:
     return find
 
 
-def _is_nowhere(event: Event, parts: list[str], other_keys: list[tuple[str, ...]]) -> bool:
-    """Tell whether an event has no such field that `nested` did not find, as far as seen at once.
+def absent(name: str) -> Callable[[Event], bool]:
+    """Return a function that tells whether an event has no such field, as far as seen at once.
 
-    It is what most absent fields cost, and takes half the time of a search.
+    It is asked where `nested` found nothing, and takes half the time of a search.
     """
-    node: object = event
-    for part, others in zip(parts, other_keys, strict=True):
-        if node is None:
-            return True
-        if type(node) is not dict:
-            return False
-        for key in others:
-            if key in node:
-                return False
-        node = node.get(part)
-    return node is None
+    parts = name.split(".")
+    count = len(parts)
+    # For each object on the way: how the field could be spelt in it, and what leads on.
+    levels = [
+        (tuple(".".join(parts[start:end]) for end in range(start + 2, count + 1)), parts[start])
+        for start in range(count)
+    ]
+
+    def nowhere(event: Event) -> bool:
+        node: object = event
+        for spelt_otherwise, part in levels:
+            if type(node) is not dict:
+                return node is None
+            for key in spelt_otherwise:
+                if key in node:
+                    return False
+            node = node.get(part)
+        return node is None
+
+    return nowhere
 
 
 def _search(node: object, steps: _Steps, position: int) -> Sequence[object]:

@@ -36,22 +36,24 @@ def any_of(patterns: Iterable[str], *, ignore_case: bool) -> Matcher:
     suffixes: list[str] = []
     parts: list[str] = []
     others: list[Matcher] = []
+    heads: list[str] = []
     for pattern in dict.fromkeys(fold(p) if ignore_case else p for p in patterns):
         head, star, tail = pattern.partition("*")
         if not head and tail.endswith("*") and tail.count("*") == 1 and "?" not in tail:
             parts.append(tail[:-1])
-        elif "?" in pattern or "*" in tail:
+        elif "?" in pattern or "*" in tail or (star and head and tail):
             others.append(wildcard(pattern))
+            heads.append(head.partition("?")[0])
         elif not star:
             literals.add(pattern)
         elif not tail:
             prefixes.append(head)
-        elif not head:
-            suffixes.append(tail)
         else:
-            others.append(wildcard(pattern))
+            suffixes.append(tail)
     ends = _at_the_ends(frozenset(literals), tuple(prefixes), tuple(suffixes))
-    matches = ends if not parts and not others else _within(ends, tuple(parts), others)
+    matches = ends
+    if parts or others:
+        matches = _within(ends, tuple(parts), tuple(others), tuple(heads))
     return (lambda value: matches(fold(value))) if ignore_case else matches
 
 
@@ -63,7 +65,11 @@ def _at_the_ends(
     return lambda value: value in literals or value.startswith(prefixes) or value.endswith(suffixes)
 
 
-def _within(ends: Matcher, parts: tuple[str, ...], others: list[Matcher]) -> Matcher:
+def _within(
+    ends: Matcher, parts: tuple[str, ...], others: tuple[Matcher, ...], heads: tuple[str, ...]
+) -> Matcher:
+    """Return a matcher of the `ends`, or a part, or one of the others, which begin with `heads`."""
+
     def match(value: str) -> bool:
         if ends(value):
             return True
@@ -71,9 +77,10 @@ def _within(ends: Matcher, parts: tuple[str, ...], others: list[Matcher]) -> Mat
         for part in parts:
             if part in value:
                 return True
-        for other in others:  # noqa: SIM110
-            if other(value):
-                return True
+        if value.startswith(heads):
+            for other in others:
+                if other(value):
+                    return True
         return False
 
     return match
@@ -94,12 +101,29 @@ def wildcard(pattern: str) -> Matcher:
     starts, ends = _at(head), _at(tail)
     seekers = [(_seek(run), len(run)) for run in middle if run]
     at_least = len(head) + len(tail)
+    if not at_least:
+        return _in_order(seekers)
 
     def match(value: str) -> bool:
         limit = len(value) - len(tail)
         if len(value) < at_least or not starts(value, 0) or not ends(value, limit):
             return False
         position = len(head)
+        for seek, length in seekers:
+            position = seek(value, position, limit)
+            if position < 0:
+                return False
+            position += length
+        return True
+
+    return match
+
+
+def _in_order(seekers: list[tuple[Callable[[str, int, int], int], int]]) -> Matcher:
+    """Return a matcher of runs between stars alone; most values fail at the first run."""
+
+    def match(value: str) -> bool:
+        position, limit = 0, len(value)
         for seek, length in seekers:
             position = seek(value, position, limit)
             if position < 0:

@@ -1,4 +1,5 @@
 from collections import Counter
+from time import process_time
 
 import pytest
 from hypothesis import assume, given
@@ -111,3 +112,18 @@ def test_a_message_from_user_space_is_one_value_and_never_fields(text: str, mess
     assert ("msg", message) in body.fields
     assert "uid" not in [field.name for field in body.fields]
     assert not body.words
+
+
+@pytest.mark.parametrize("unit", [b"a={ ", b"msg=' ", b"\x1dmsg=' ", b'a="', b"\x1d ", b"a=' {"])
+def test_what_opens_and_never_closes_takes_time_in_proportion(unit: bytes) -> None:
+    def least_time(size: int) -> float:
+        body = (unit * (size // len(unit))).decode("latin-1")
+        times = []
+        for _ in range(3):
+            start = process_time()
+            parse_body(body)
+            times.append(process_time() - start)
+        return min(times)
+
+    # 16 times as long takes 16 times as long, not 256 times.
+    assert least_time(32_000) < 64 * max(least_time(2_000), 1e-4)

@@ -202,7 +202,7 @@ def test_a_rule_whose_evaluation_fails_is_logged_once_and_does_not_stop_the_othe
     detector = Detector(
         [
             make_rule("first", "any where true"),
-            make_rule("broken", 'any where process.args : "boom*"'),
+            make_rule("broken", 'any where concat(process.args, "boom") != "x"'),
             make_rule("last", "any where true"),
         ]
     )

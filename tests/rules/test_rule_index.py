@@ -84,17 +84,18 @@ def expected(rules: list[Rule], event: Mapping[str, object]) -> list[str]:
 @given(
     st.lists(queries, min_size=1, max_size=5),
     st.lists(events, min_size=1, max_size=4),
-    st.sampled_from([(4096, 1024), (1, 1024), (4096, 1)]),
+    st.sampled_from([(4096, 1024, 1), (1, 1024, 4), (4096, 1, 1)]),
 )
 def test_the_index_changes_nothing_in_what_matches(
-    trees_of_rules: list[EventQuery], stream: list[dict[str, object]], kept: tuple[int, int]
+    trees_of_rules: list[EventQuery], stream: list[dict[str, object]], kept: tuple[int, int, int]
 ) -> None:
     rules = [make_rule(str(n), str(tree)) for n, tree in enumerate(trees_of_rules)]
     rules.append(make_rule("other field", "chmod where a != null", category_field="process.name"))
     detector = Detector(rules)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "_MOST_VALUES", kept[0])
+        patch.setattr(index, "_MOST_KEPT", kept[0])
         patch.setattr(index, "_LONGEST_VALUE", kept[1])
+        patch.setattr(index, "_SHORTEST_PIECE", kept[2])
         # Twice: the second time it knows the values.
         for event in (*stream, *stream):
             for form in (event, nested(event)):
@@ -121,6 +122,11 @@ def test_a_date_is_found_in_every_spelling_of_its_time(field: str, condition: st
         ('process.args : "aB"', "Ab"),
         ('process.args in~ ("aB")', "AB"),
         ('process.args : ("x", "é*B")', "é*b"),
+        ('process.args : "/TMP/*.sh"', "/tmp/a.SH"),
+        ('process.args like ("x", "*beGin?end*")', "a-beGin-end"),
+        ('process.args like~ "?eGin*"', "begin"),
+        ('process.args in ("*curl*")', "*curl*"),
+        ('process.args == "/tmp/*"', "/tmp/*"),
         ('process.args == "1"', 1),
         ('process.args in ("1.5", "x")', 1.5),
         ('process.args : "TRUE"', True),
@@ -162,7 +168,7 @@ def test_values_that_python_takes_for_the_same_are_kept_apart() -> None:
 def test_more_values_than_are_kept_and_values_too_long_to_keep_are_found_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(index, "_MOST_VALUES", 3)
+    monkeypatch.setattr(index, "_MOST_KEPT", 3)
     rules = [make_rule("five", 'any where a == "5"'), make_rule("long", 'any where a : "x*y"')]
     detector = Detector(rules)
     long = "x" * 5000 + "y"
@@ -318,13 +324,18 @@ def keys(query: str) -> list[str]:
         # Of a field with many values, a literal is looked up.
         ('process.args == "-X"', ['process.args in~ ("-x")']),
         ('process.args : ("a", "b")', ['process.args in~ ("a", "b")']),
-        ('process.args in~ ("A*", "b")', ['process.args in~ ("a*", "b")']),
+        ('process.args in~ ("A*b", "b")', ['process.args in~ ("a*b", "b")']),
         ('process.args == "a" and process.args == "b"', ['process.args in~ ("a")']),
         ('process.args == "a" or process.args : "B"', ['process.args in~ ("a", "b")']),
         (
             'process.name == "x" and process.args : ("b", "a")',
             ['process.name == "x" and process.args in~ ("a", "b")'],
         ),
+        # So is the beginning of a pattern, or a piece of it, where whole values are not enough.
+        ('process.args : ("/tmp/*.SH", "x")', ['process.args like~ ("/tmp/*", "x")']),
+        ('process.args like "a*longer?piece"', ['process.args like~ ("*longer*")']),
+        ('process.args : "/tmp/*" and process.args : ("b", "c")', ['process.args in~ ("b", "c")']),
+        ('process.args : "/tmp/*" and process.args : "*piece*"', ['process.args like~ ("/tmp/*")']),
         # A date equals other texts, too, but is one text to what takes patterns.
         (f'process.start == "{DAY}"', [""]),
         (f'process.args in ("x", "{DAY}")', [""]),
@@ -332,6 +343,7 @@ def keys(query: str) -> list[str]:
         # What is neither is asked of every event.
         ('process.args in ("a", 1)', [""]),
         ('process.args == "a" or process.args : "b*"', [""]),
+        ('process.args == "a" or process.args : "*?*"', [""]),
         ('not process.args == "a"', [""]),
         ('process.args != "a"', [""]),
         ("process.args == true", [""]),

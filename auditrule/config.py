@@ -38,6 +38,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
 class LogSettings(_Section):
     """``[log]``: what is followed."""
 
@@ -51,12 +54,40 @@ class RuleSettings(_Section):
 
     paths: tuple[Path, ...] = ()
     max_open: Positive = 10_000
+    watch: bool = False
 
 
 class AlertSettings(_Section):
-    """``[alerts]``: where alerts go; ``-`` is standard output."""
+    """``[alerts]``: where alerts go, and how they are kept; ``-`` is standard output.
+
+    `rotate_size` is in bytes, `rotate_age` in hours; 0 means never. `mode` is octal.
+    """
 
     path: Path = Path("/var/log/auditrule/alerts.ndjson")
+    fsync: Literal["always", "interval", "never"] = "interval"
+    fsync_interval: Seconds = 1.0
+    mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0640"
+    group: Annotated[str, Field(min_length=1)] | None = None
+    rotate_size: Annotated[int, Field(ge=0)] = 100 << 20
+    rotate_age: Annotated[float, Field(ge=0)] = 0.0
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 10
+    compress: bool = True
+
+
+class StateSettings(_Section):
+    """``[state]``: the folder of the checkpoint, and the seconds between two of them at least."""
+
+    path: Path = Path("/var/lib/auditrule")
+    interval: Seconds = 1.0
+
+
+class MetricSettings(_Section):
+    """``[metrics]``: an address of the loopback interface, a file for node_exporter, or neither."""
+
+    listen: (
+        Annotated[str, Field(pattern=r"^(?:127(?:\.\d+){3}|localhost|\[::1\]):\d{1,5}$")] | None
+    ) = None
+    textfile: Path | None = None
 
 
 class HostSettings(_Section):
@@ -69,7 +100,7 @@ class ReassemblySettings(_Section):
     """``[reassembly]``: the limits of events that wait for records."""
 
     max_pending: Positive = 1000
-    max_age: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    max_age: Seconds = 2.0
     max_bytes: Positive = 64 << 20
 
 
@@ -85,6 +116,7 @@ class LoggingSettings(_Section):
     """``[logging]``: the daemon's own log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
 
 
 class Settings(BaseSettings):
@@ -97,9 +129,11 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     rules: RuleSettings = RuleSettings()
     alerts: AlertSettings = AlertSettings()
+    state: StateSettings = StateSettings()
     host: HostSettings = HostSettings()
     reassembly: ReassemblySettings = ReassemblySettings()
     processes: ProcessSettings = ProcessSettings()
+    metrics: MetricSettings = MetricSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @classmethod

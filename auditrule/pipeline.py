@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
-from auditrule.audit.record import Record
+from auditrule.audit.record import EventId, Record
 from auditrule.ecs.document import Document
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ class DocumentReader:
     """Makes ECS documents of one log's lines, in order of their events' completion.
 
     No line stops it: one that is no record is counted and passed over, and the first of them is
-    said in the log.
+    said in the log. `last` is the event of the newest record, None before the first.
     """
 
     def __init__(self, *, reassembler: Reassembler, mapper: DocumentMapper) -> None:
         self._reassembler = reassembler
         self._mapper = mapper
         self.counts = Counts()
+        self.last: EventId | None = None
 
     @property
     def pending(self) -> int:
@@ -78,7 +79,27 @@ class DocumentReader:
                 self._pass_over(line, error)
                 continue
             self.counts.records += 1
+            self.last = record.event_id
             yield from self._documents(self._reassembler.push(record))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that is remembered of the log so far, as JSON values."""
+        return {
+            "last": self.last,
+            "reassembly": self._reassembler.snapshot(),
+            "mapping": self._mapper.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
+        self._reassembler.restore(state["reassembly"])
+        self._mapper.restore(state["mapping"])
+        self.last = None if state["last"] is None else EventId(*state["last"])
+
+    @property
+    def mapper(self) -> DocumentMapper:
+        """What turns events into documents, and remembers the processes."""
+        return self._mapper
 
     def finish(self) -> Iterator[Document]:
         """Yield the documents of the events that were still waiting for records."""

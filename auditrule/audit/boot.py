@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditrule.audit.event import AuditEvent
@@ -25,6 +25,14 @@ class BootWatch:
         self._highest = 0
         self._auditd_started = False
         self._boot_is_known = False
+
+    def snapshot(self) -> list[Any]:
+        """Return the state as JSON values."""
+        return [self._highest, self._auditd_started, self._boot_is_known]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a snapshot."""
+        self._highest, self._auditd_started, self._boot_is_known = state
 
     def is_boot(self, event: AuditEvent) -> bool:
         """Take `event`; return whether the host has booted since the one before."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditrule.audit.event import AuditEvent
+from auditrule.audit.record import Record
 
 if TYPE_CHECKING:
-    from auditrule.audit.record import EventId, Record
+    from auditrule.audit.record import EventId
 
 # Record types that the kernel or auditd writes alone (include/uapi/linux/audit.h and
 # audit-userspace's audit-records.h: 1100-1299 and 2000-2999 are user space's and auditd's).
@@ -86,6 +87,27 @@ class Reassembler:
     def flush(self) -> list[AuditEvent]:
         """Return all that is waiting, as at the end of the input or when a live log is quiet."""
         return [self._close(event_id, whole=False) for event_id in list(self._pending)]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is waiting as JSON values, its lines as Latin-1: a character a byte."""
+        return {
+            "clock": self._clock_ms,
+            "pending": [
+                [pending.touched_ms, [record.line.decode("latin-1") for record in pending.records]]
+                for pending in self._pending.values()
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
+        self._pending.clear()
+        self._size = 0
+        self._clock_ms = int(state["clock"])
+        for touched_ms, lines in state["pending"]:
+            records = [Record.parse(line.encode("latin-1")) for line in lines]
+            size = sum(len(record.line) for record in records)
+            self._pending[records[0].event_id] = _Pending(records, size, int(touched_ms))
+            self._size += size
 
     def _overdue(self) -> list[AuditEvent]:
         closed = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from auditrule.audit.boot import BootWatch
 from auditrule.audit.process import Exec, Exit, Fork, basename, read_process_event
@@ -87,6 +87,30 @@ class DocumentMapper:
         self._host = host or HostIdentity()
         self._names = names
         self._boots: dict[str | None, BootWatch] = {}
+
+    @property
+    def processes(self) -> ProcessTable:
+        """The processes that are remembered."""
+        return self._table
+
+    @property
+    def host(self) -> HostIdentity:
+        """Whose log this is."""
+        return self._host
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is remembered as JSON values."""
+        return {
+            "processes": self._table.snapshot(),
+            "boots": [[host, watch.snapshot()] for host, watch in self._boots.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
+        self._table.restore(state["processes"])
+        self._boots.clear()
+        for host, boot in state["boots"]:
+            self._boots.setdefault(host, BootWatch()).restore(boot)
 
     def map(self, event: AuditEvent) -> Document | None:
         """Take `event`; return its document if a program started, else None."""

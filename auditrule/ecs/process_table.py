@@ -9,8 +9,8 @@ exclusion hide an attack.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -270,6 +270,72 @@ class ProcessTable:
         if maker is None or maker.image is None or _adopts(maker):
             return found
         return replace(found, image=maker.image)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the table as JSON values; an image that several processes share is in it once."""
+        images: list[list[Any]] = []
+        numbers: dict[int, int] = {}
+
+        def of_image(image: Image | None) -> int | None:
+            if image is None:
+                return None
+            number = numbers.setdefault(id(image), len(images))
+            if number == len(images):
+                images.append(
+                    [
+                        image.executable,
+                        image.name,
+                        image.args,
+                        image.args_count,
+                        image.working_directory,
+                    ]
+                )
+            return number
+
+        def of_entry(entry: ProcessEntry) -> list[Any]:
+            return [
+                entry.pid,
+                of_image(entry.image),
+                astuple(entry.owner),
+                entry.started_ms,
+                entry.serial,
+                entry.ppid,
+                entry.exited_ms,
+                entry.threads,
+                entry.maybe_thread,
+                None if entry.rival is None else of_entry(entry.rival),
+            ]
+
+        return {
+            "entries": [[host, of_entry(entry)] for (host, _), entry in self._entries.items()],
+            "images": images,
+            "filled": self._filled_ms,
+            "forks": list(self._forks_are_logged),
+            "exits": list(self._exits_are_logged),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
+        images = [
+            Image(path, name, tuple(args), count, folder)
+            for path, name, args, count, folder in state["images"]
+        ]
+
+        def to_entry(values: list[Any]) -> ProcessEntry:
+            pid, image, owner, *rest, rival = values
+            known = None if image is None else images[image]
+            other = None if rival is None else to_entry(rival)
+            entry = ProcessEntry(pid, known, Owner(*owner), *rest)
+            entry.rival = other
+            return entry
+
+        self._entries.clear()
+        self._size = 0
+        for host, values in state["entries"]:
+            self._put(host, to_entry(values))
+        self._filled_ms = state["filled"]
+        self._forks_are_logged = set(state["forks"])
+        self._exits_are_logged = set(state["exits"])
 
     def _put(self, host: str | None, entry: ProcessEntry) -> None:
         key = (host, entry.pid)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditrule.eql.fields import reader
 from auditrule.eql.tree import SequenceQuery
@@ -133,6 +133,38 @@ class Detector:
             found += self._guarded(n, matcher.finish)
         self._start()
         return found
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what the rules hold of earlier events as JSON values, by the rules' ids."""
+        return {
+            "sweep": self._until_sweep,
+            "rules": {
+                self._rules[n].id: matcher.snapshot() for n, matcher in self._matchers.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> list[str]:
+        """Go on from a snapshot, also of another detector that had some of these rules.
+
+        Returns the ids of the rules that had open sequences there and cannot go on with them: they
+        are gone, or their query is another. Raises ValueError, KeyError or TypeError where it is no
+        snapshot.
+        """
+        self._until_sweep = min(max(int(state["sweep"]), 1), _EVENTS_PER_SWEEP)
+        left: list[str] = []
+        matchers = {self._rules[n].id: matcher for n, matcher in self._matchers.items()}
+        for rule_id, held in state["rules"].items():
+            matcher = matchers.get(rule_id)
+            if matcher is not None and held["statement"] == matcher.snapshot()["statement"]:
+                matcher.restore(held)
+            elif held.get("open"):
+                left.append(rule_id)
+        return left
+
+    @property
+    def open(self) -> int:
+        """How many sequences and samples are open."""
+        return sum(matcher.open for matcher in self._matchers.values())
 
     def _pass_time(self, event: Mapping[str, object]) -> list[Detection]:
         """Tell the time to the sequences that may be completed, or cleared, by its passing."""

@@ -1,0 +1,185 @@
+"""The daemon's memory on disk: one checkpoint, written so that a crash leaves the old or the new.
+
+A checkpoint is a line of JSON that tells the format's version, the length and the SHA-256 of what
+follows, and the state as JSON. It replaces the one before by rename(2), after fsync(2); the folder
+is brought to the disk behind it. Whoever may write the folder could make the daemon pass over
+events, so it is nobody else's (mode 0700), and of one daemon at a time (flock(2)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from auditrule.source.errors import plain_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Self
+
+_FORMAT = "auditrule checkpoint"
+_VERSION = 1
+_NAME = "checkpoint"
+_LOCK = "lock"
+_LONGEST_HEADER = 1000
+
+
+class StateError(Exception):
+    """The state folder cannot be used; the text is one line: `PATH: REASON`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class DamagedError(ValueError):
+    """What is kept is no checkpoint, or not the one that was written; the text says why."""
+
+
+class StateFolder:
+    """A folder that holds the checkpoint, and is this process's alone while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder if need be, and take it.
+
+        Raises StateError where it cannot be made, is another user's or used by another daemon.
+        """
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _take(path / _LOCK)
+            try:
+                status = path.stat()
+                if status.st_uid not in (os.geteuid(), 0):
+                    raise StateError(path, f"belongs to user {status.st_uid}")
+                if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                    path.chmod(0o700)
+            except BaseException:
+                os.close(self._lock)
+                raise
+        except BlockingIOError:
+            raise StateError(path, f"is used by another daemon{_holder(path / _LOCK)}") from None
+        except OSError as error:
+            raise StateError(path, plain_reason(error)) from error
+
+    @property
+    def file(self) -> Path:
+        """Where the checkpoint is."""
+        return self.path / _NAME
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last, None if none ever was.
+
+        Raises DamagedError where it is not what was saved, and OSError where it cannot be read.
+        """
+        try:
+            data = self.file.read_bytes()
+        except FileNotFoundError:
+            return None
+        return _unpack(data)
+
+    def set_aside(self) -> Path:
+        """Move a checkpoint that is of no use out of the way, and return where it is now."""
+        aside = self.path / f"{_NAME}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        with contextlib.suppress(FileNotFoundError):
+            self.file.rename(aside)
+        return aside
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep `state`, JSON values, in place of the one before. Raises OSError.
+
+        When it returns, the state is on the disk; when it raises, the one before is kept.
+        """
+        new = self.path / f"{_NAME}.new"
+        data = _pack(state)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        new.rename(self.file)
+        _sync_folder(self.path)
+
+    def close(self) -> None:
+        """Let the next daemon have the folder."""
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _take(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A full disk must not keep the daemon from starting: the number is for people.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f", process {text}" if text.isdecimal() else ""
+
+
+def _pack(state: Mapping[str, Any]) -> bytes:
+    payload = json.dumps(state, separators=(",", ":")).encode("ascii")
+    header = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "bytes": len(payload),
+        "sha256": hashlib.sha256(payload).hexdigest(),
+    }
+    return json.dumps(header).encode("ascii") + b"\n" + payload
+
+
+def _unpack(data: bytes) -> dict[str, Any]:
+    line, _, payload = data.partition(b"\n")
+    try:
+        header = json.loads(line) if len(line) < _LONGEST_HEADER else None
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise DamagedError("no checkpoint")
+    if header.get("version") != _VERSION:
+        raise DamagedError(f"of version {header.get('version')!r}, not {_VERSION}")
+    if header.get("bytes") != len(payload):
+        raise DamagedError(f"{len(payload)} bytes of {header.get('bytes')!r}")
+    if header.get("sha256") != hashlib.sha256(payload).hexdigest():
+        raise DamagedError("its checksum is wrong")
+    state = json.loads(payload)
+    if not isinstance(state, dict):
+        raise DamagedError("no object")
+    return state
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # Some file systems have nothing to do for a folder, and say so.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)

@@ -6,12 +6,20 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from auditrule.alerts.problem import gap, lost
+from auditrule.alerts.retrying import SinkStoppedError
+from auditrule.audit.grammar import RecordError
+from auditrule.audit.record import Record
+from auditrule.daemon.memory import Recollection
 from auditrule.pipeline import detect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from auditrule.alerts.sink import Sink
+    from auditrule.audit.record import EventId
+    from auditrule.daemon.control import Control
+    from auditrule.daemon.memory import Memory
+    from auditrule.daemon.outlet import Outlet
     from auditrule.ecs.document import Document
     from auditrule.pipeline import Counts, DocumentReader
     from auditrule.rules.detector import Detector
@@ -25,11 +33,17 @@ _IDLE_SECONDS = 2.0
 
 
 class Daemon:
-    """Reads lines as they are written, until the source ends or `stop` is called.
+    """Reads lines as they are written, until the source ends or `control` says so.
 
-    An alert is handed to the sink before the next lines are read. Events whose end the log does
-    not tell are given up when the log has been quiet for `max_age` seconds. On the way out, all
-    that is written already is read, and every pending event is finished: nothing is lost.
+    An alert is handed to the outlet before the next lines are read. Events whose end the log does
+    not tell are given up when the log has been quiet for `max_age` seconds.
+
+    With a `memory`, all that is known is kept now and then, and at the end, events that wait for
+    records included: the next run goes on as if there had been none. Without one, all that is
+    written already is read on the way out, and every pending event is finished.
+
+    `reload` gives the detector to go on with, or None to keep the one there is. With
+    `follows_a_gap`, the first lines are not known to follow what was read before.
     """
 
     def __init__(
@@ -38,49 +52,153 @@ class Daemon:
         source: LineSource,
         reader: DocumentReader,
         detector: Detector,
-        sink: Sink,
+        outlet: Outlet,
+        control: Control,
         max_age: float,
+        memory: Memory | None = None,
+        reload: Callable[[], Detector | None] = lambda: None,
+        follows_a_gap: bool = False,
     ) -> None:
-        self._source = source
-        self._reader = reader
-        self._detector = detector
-        self._sink = sink
+        self.source = source
+        self.reader = reader
+        self.detector = detector
+        self.outlet = outlet
+        self._control = control
         self._max_age = max_age
-        self._stopping = False
+        self._memory = memory
+        self._reload = reload
+        self._dirty = True
+        self._quiet_since = time.monotonic()
+        self._gaps = -1 if follows_a_gap else source.gaps
+        self.reloads = self.failed_reloads = 0
+        control.wake = source.wake
 
     @property
     def counts(self) -> Counts:
         """What went through so far."""
-        return self._reader.counts
+        return self.reader.counts
 
-    def stop(self) -> None:
-        """End `run` soon; safe in a signal handler and from other threads."""
-        self._stopping = True
-        self._source.wake()
+    def start(self) -> None:
+        """Keep the state before anything is read: an end before the next time loses nothing."""
+        self._keep()
 
-    def run(self) -> None:
-        """Run until the end. Raises OSError where the sink cannot take an alert."""
-        while not self._stopping:
-            if not self._step(time.monotonic()):
-                break
-        while lines := self._source.read(0):
-            self._alert(self._reader.read(lines))
-        self._alert(self._reader.finish())
+    def run(self) -> bool:
+        """Run until the end; tell whether nothing was left undone that no later run will do.
 
-    def _step(self, began: float) -> bool:
+        Raises OSError where the outlet cannot take an alert.
+        """
+        try:
+            while not self._control.stopping:
+                if not self._step():
+                    return self._end(at_eof=True)
+                self._control.alive()
+            return self._end(at_eof=False)
+        except SinkStoppedError as error:
+            # The state that was kept last is from before the alert that could not be written.
+            _log.error("stopped while alerts could not be written: %s", error)
+            return False
+
+    def _step(self) -> bool:
         """Read once; tell whether there may be more to read."""
-        wait = self._max_age if self._reader.pending else _IDLE_SECONDS
-        lines = self._source.read(wait)
+        if self._control.reload_wanted:
+            self._take_new_rules()
+        lines = self.source.read(self._patience())
         if lines is None:
             return False
         if lines:
-            self._alert(self._reader.read(lines))
-        elif self._reader.pending and time.monotonic() - began >= self._max_age:
-            self._alert(self._reader.finish())
+            self._take(lines)
+        elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
+            self._alert(self.reader.finish())
+            self._dirty = True
+        if self._memory is not None and self._dirty and not self._memory.due_in():
+            self._keep()
+        return True
+
+    def _patience(self) -> float:
+        """Return how long to wait for lines, given what else there is to do."""
+        wait = _IDLE_SECONDS
+        if self.reader.pending:
+            wait = max(0.0, self._quiet_since + self._max_age - time.monotonic())
+        if self._memory is not None and self._dirty:
+            wait = min(wait, self._memory.due_in())
+        return wait
+
+    def _take(self, lines: list[bytes]) -> None:
+        if self.source.gaps != self._gaps:
+            self._gaps = self.source.gaps
+            self._tell_gap(lines)
+        self._alert(self.reader.read(lines))
+        self._tell_losses()
+        self._quiet_since = time.monotonic()
+        self._dirty = True
+
+    def _end(self, *, at_eof: bool) -> bool:
+        if self._memory is None:
+            while lines := self.source.read(0):
+                self._take(lines)
+        if self._memory is None or at_eof:
+            self._alert(self.reader.finish())
+            self._dirty = True
+        if self._memory is not None and self._dirty:
+            return self._keep()
+        self.outlet.sync()
         return True
 
     def _alert(self, documents: Iterable[Document]) -> None:
-        for alert in detect(documents, self._detector):
-            self._sink.write(alert)
-            self._reader.counts.alerts += 1
-            _log.info("alert %s: %s", alert.id, alert.message)
+        for document in documents:
+            for alert in detect((document,), self.detector):
+                self.reader.counts.alerts += self.outlet.alert(alert)
+            if self.outlet.is_waiting:
+                self.outlet.passed(document.event.id)
+
+    def _tell_gap(self, lines: list[bytes]) -> None:
+        host = self.reader.mapper.host
+        self.outlet.problem(
+            gap(host, self.reader.last, _first_id(lines), "the log was rotated away unread")
+        )
+
+    def _tell_losses(self) -> None:
+        for loss in self.reader.losses():
+            self.outlet.problem(lost(self.reader.mapper.host, loss.count, loss.before, loss.after))
+
+    def _take_new_rules(self) -> None:
+        self._control.reload_wanted = False
+        detector = self._reload()
+        if detector is None:
+            self.failed_reloads += 1
+            return
+        for rule_id in detector.restore(self.detector.snapshot()):
+            _log.warning("rule %s is gone or another now; its open sequences are dropped", rule_id)
+        self.detector = detector
+        self.reloads += 1
+        self._dirty = True
+
+    def _keep(self) -> bool:
+        if self._memory is None:
+            return True
+        self._dirty = False
+        if self.outlet.is_waiting:
+            # Up to the awaited event the alert file tells where we are, and a checkpoint would not.
+            return True
+        # What the checkpoint passes over must be on the disk before it is.
+        self.outlet.sync()
+        kept = self._memory.keep(
+            Recollection(
+                self.source.position,
+                self.reader.snapshot(),
+                self.detector.snapshot(),
+                self.outlet.last,
+                frozenset(self.outlet.written),
+            )
+        )
+        self._dirty = not kept
+        return kept
+
+
+def _first_id(lines: Iterable[bytes]) -> EventId | None:
+    for line in lines:
+        try:
+            return Record.parse(line).event_id
+        except RecordError:
+            continue
+    return None

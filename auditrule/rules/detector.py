@@ -57,9 +57,10 @@ class Detector:
             [(rule.query.category_field, rule.query.event_queries) for rule in self._rules]
         )
         self._index_failed = False
-        self._start()
+        self.forget()
 
-    def _start(self) -> None:
+    def forget(self) -> None:
+        """Drop what is held of earlier events."""
         self._matchers: dict[int, Matcher] = {
             n: rule.query.matcher(key_fallbacks=_KEY_FALLBACKS, max_open=self._max_open)
             for n, rule in enumerate(self._rules)
@@ -131,7 +132,7 @@ class Detector:
         found: list[Detection] = []
         for n, matcher in self._matchers.items():
             found += self._guarded(n, matcher.finish)
-        self._start()
+        self.forget()
         return found
 
     def snapshot(self) -> dict[str, Any]:

@@ -40,6 +40,9 @@ class StreamSource:
         self._poll.register(fd, select.POLLIN)
         self._poll.register(self._waker.fd, select.POLLIN)
 
+    gaps = 0
+    position = None
+
     def read(self, timeout: float) -> list[bytes] | None:
         """Return the next lines, as LineSource says."""
         deadline = time.monotonic() + timeout

@@ -5,15 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from auditrule.source.tail import Position
 
 
 class LineSource(Protocol):
     r"""Lines that are still being written.
 
+    `gaps` counts how often lines are known to be missing between those of two read() calls;
+    `position` is where a later source could go on behind the lines given, None for a stream.
+
     To end cleanly with nothing lost that is already there: call read(0) until it returns [] or
     None, then close().
     """
+
+    @property
+    def gaps(self) -> int:
+        """How often lines are known to be missing; raised before what follows is given."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where the next line begins."""
 
     def read(self, timeout: float) -> list[bytes] | None:
         r"""Return the next complete lines, without b"\n", or wait for some.

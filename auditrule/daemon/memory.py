@@ -1,0 +1,138 @@
+"""What the daemon remembers across its own end: when it is kept, and how it is taken up again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditrule.source.checkpoint import DamagedError
+from auditrule.source.errors import plain_reason
+from auditrule.source.tail import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditrule.source.checkpoint import StateFolder
+
+_log = logging.getLogger(__name__)
+
+# A checkpoint that takes long is written seldom: it is to take a twentieth of the time at most.
+_SHARE = 20
+_MOST_SECONDS = 60.0
+_MOST_WRITTEN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What a run left behind.
+
+    `position` is None where its input was a stream. `reader` and `rules` are the snapshots of a
+    DocumentReader and a Detector. `last_alert` is the id of the last alert that was on the disk,
+    `written` those of the alerts up to it that will be made again.
+    """
+
+    position: Position | None
+    reader: dict[str, Any]
+    rules: dict[str, Any]
+    last_alert: str | None
+    written: frozenset[str] = frozenset()
+
+    def to_state(self, source: str) -> dict[str, Any]:
+        """Return it as JSON values, with the input that it is of."""
+        return {
+            "source": source,
+            "position": None if self.position is None else self.position.to_state(),
+            "reader": self.reader,
+            "rules": self.rules,
+            "last_alert": self.last_alert,
+            "written": list(islice(self.written, _MOST_WRITTEN)),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Recollection:
+        """Return what `to_state` was made of. Raises ValueError, KeyError or TypeError."""
+        position, last = state["position"], state["last_alert"]
+        return cls(
+            None if position is None else Position.from_state(position),
+            dict(state["reader"]),
+            dict(state["rules"]),
+            None if last is None else str(last),
+            frozenset(map(str, state["written"])),
+        )
+
+
+class Memory:
+    """Keeps the state of a daemon that reads `source` in a folder, every so often.
+
+    A state that cannot be kept (a full disk) is no reason to stop: the one before still holds, and
+    leads to the same alerts. It is counted, said once, and tried again.
+    """
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        source: str,
+        *,
+        interval: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self._source = source
+        self._interval = interval
+        self._clock = clock
+        self._due = 0.0
+        self.errors = 0
+        self.kept_at: float | None = None
+        self._failing = False
+
+    def recall(self) -> tuple[Recollection | None, bool]:
+        """Return what the last run left, if it is of use, and whether something of use is lost.
+
+        What is damaged is set aside. What is of another input counts as nothing.
+        """
+        try:
+            state = self.folder.load()
+            if state is None:
+                return None, False
+            if state.get("source") != self._source:
+                _log.warning(
+                    "the checkpoint is of another input, %s; it is not used", state.get("source")
+                )
+                return None, False
+            return Recollection.from_state(state), False
+        except (DamagedError, ValueError, KeyError, TypeError) as error:
+            self.set_aside(str(error))
+            return None, True
+
+    def set_aside(self, reason: str) -> None:
+        """Put the checkpoint out of the way, since it is of no use for that reason."""
+        _log.error("the checkpoint is damaged (%s); kept as %s", reason, self.folder.set_aside())
+
+    def due_in(self) -> float:
+        """Return in how many seconds the state should be kept again."""
+        return max(0.0, self._due - self._clock())
+
+    def keep(self, recollection: Recollection) -> bool:
+        """Keep the state in place of the one before; tell whether that worked."""
+        began = self._clock()
+        try:
+            self.folder.save(recollection.to_state(self._source))
+        except OSError as error:
+            self.errors += 1
+            if not self._failing:
+                _log.error(
+                    "the state cannot be kept: %s: %s", self.folder.path, plain_reason(error)
+                )
+            self._failing = True
+        else:
+            self.kept_at = time.time()
+            if self._failing:
+                _log.warning("the state is kept again")
+            self._failing = False
+        took = self._clock() - began
+        self._due = self._clock() + min(max(self._interval, _SHARE * took), _MOST_SECONDS)
+        return not self._failing

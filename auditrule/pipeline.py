@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.record import EventId, Record
+from auditrule.audit.serials import SerialWatch
 from auditrule.ecs.document import Document
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ class DocumentReader:
     """Makes ECS documents of one log's lines, in order of their events' completion.
 
     No line stops it: one that is no record is counted and passed over, and the first of them is
-    said in the log. `last` is the event of the newest record, None before the first.
+    said in the log. `last` is the event of the newest record, None before the first; `serials`
+    knows what the log should hold besides.
     """
 
     def __init__(self, *, reassembler: Reassembler, mapper: DocumentMapper) -> None:
         self._reassembler = reassembler
         self._mapper = mapper
         self.counts = Counts()
+        self.serials = SerialWatch()
         self.last: EventId | None = None
 
     @property
@@ -80,18 +83,21 @@ class DocumentReader:
                 continue
             self.counts.records += 1
             self.last = record.event_id
+            self.serials.take(record)
             yield from self._documents(self._reassembler.push(record))
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that is remembered of the log so far, as JSON values."""
         return {
             "last": self.last,
+            "serials": self.serials.snapshot(),
             "reassembly": self._reassembler.snapshot(),
             "mapping": self._mapper.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
+        self.serials.restore(state["serials"])
         self._reassembler.restore(state["reassembly"])
         self._mapper.restore(state["mapping"])
         self.last = None if state["last"] is None else EventId(*state["last"])

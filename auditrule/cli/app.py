@@ -219,11 +219,52 @@ def run(
             show_default=False,
         ),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the daemon remembers how far it was, instead of the settings' folder. With "
+            "alerts on standard output, nothing is kept unless this is given.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Follow a live audit log and write alerts as they happen, until SIGTERM or SIGINT."""
-    from auditrule.cli.run import run_daemon
+    from auditrule.cli.run import Options, run_daemon
 
-    raise typer.Exit(0 if run_daemon(config, source=source, rules=rules, output=output) else 1)
+    options = Options(config, source, tuple(rules or ()), output, state)
+    raise typer.Exit(0 if run_daemon(options) else 1)
+
+
+@app.command(epilog="Example: auditrule status || echo 'auditrule needs a look' | mail root")
+def status(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The daemon's settings, which name its state folder; "
+            "/etc/auditrule/auditrule.toml if it is there, else the defaults.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The daemon's state folder, if not the settings'.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="text|json", help="How to say it.")
+    ] = "text",
+) -> None:
+    """Say whether all is well with the daemon; exit 0 if so, else 1."""
+    from auditrule.cli.status import show_status
+
+    _choose(output_format, "text", "json")
+    well = show_status(config, state=state, as_json=output_format == "json")
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command(epilog="""Example: auditrule eql 'process where process.name : "nc*"' events.ndjson""")

@@ -26,22 +26,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditrule.alerts.model import Alert
-    from auditrule.alerts.sink import Sink
     from auditrule.rules.ruleset import RuleSet
     from auditrule.source.logset import LogSets
 
 
 class _TextSink:
-    """Shows alerts as text for people (auditrule.alerts.sink.Sink)."""
+    """Shows alerts as text for people."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
 
     def write(self, alert: Alert) -> None:
         self._console.print(show_alert(alert))
-
-    def close(self) -> None:
-        """Leave the stream open: it is its owner's."""
 
 
 def run_replay(
@@ -66,9 +62,9 @@ def run_replay(
     found = _find(logs)
     with _progress(found, progress) as on_progress:
         replay = Replay(found, host=host, since=since, until=until, on_progress=on_progress)
-        with _sink(output, output_format) as sink:
+        with _writer(output, output_format) as write:
             for alert in replay.alerts(detector):
-                sink.write(alert)
+                write(alert)
     for rule_id, count in detector.dropped.items():
         typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)
     if replay.counts.records and not replay.counts.execs:
@@ -130,20 +126,20 @@ def _is_incomplete(logs: LogSets) -> bool:
 
 
 @contextmanager
-def _sink(output: str, output_format: str | None) -> Iterator[Sink]:
+def _writer(output: str, output_format: str | None) -> Iterator[Callable[[Alert], None]]:
     text = output_format == "text" or (
         output_format is None and output == "-" and sys.stdout.isatty()
     )
     if text:
         with nullcontext(sys.stdout) if output == "-" else _append(output) as stream:
-            yield _TextSink(stream)
+            yield _TextSink(stream).write
         return
     if output == "-":
-        yield StreamSink(sys.stdout)
+        yield StreamSink(sys.stdout).write
         return
     try:
         with FileSink(Path(output)) as sink:
-            yield sink
+            yield sink.write
     except OSError as error:
         raise _failure(f"{output}: {plain_reason(error)}") from None
 

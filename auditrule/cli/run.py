@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from auditrule.alerts.sink import FileSink, StreamSink
+from auditrule.alerts.file import AlertFile
+from auditrule.alerts.retrying import RetryingSink
+from auditrule.alerts.sink import StreamSink
 from auditrule.audit.reassembly import Reassembler
-from auditrule.config import SettingsError, load_settings
-from auditrule.daemon import Daemon
-from auditrule.ecs.catalogue import catalogue
+from auditrule.config import DEFAULT_FILE, SettingsError, load_settings
+from auditrule.daemon.control import Control
+from auditrule.daemon.logs import set_up_logging
+from auditrule.daemon.loop import Daemon
+from auditrule.daemon.memory import Memory
+from auditrule.daemon.outlet import Outlet
+from auditrule.daemon.permissions import needless_root
+from auditrule.daemon.reload import Reloader
+from auditrule.daemon.resume import take_up
+from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector, refuse_unsafe
+from auditrule.daemon.rulewatch import RuleWatch
+from auditrule.daemon.vitals import Vitals
 from auditrule.ecs.live import ProcProcesses
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import DocumentReader
 from auditrule.resources import bundled_rules
-from auditrule.rules.detector import Detector
-from auditrule.rules.loader import load_rules
-from auditrule.rules.runnable import runnable
 from auditrule.source.accounts import Accounts
+from auditrule.source.checkpoint import StateError, StateFolder
 from auditrule.source.errors import SourceError, plain_reason
 from auditrule.source.stream import StreamSource
 from auditrule.source.tail import Tail
@@ -33,81 +44,113 @@ from auditrule.source.tail import Tail
 if TYPE_CHECKING:
     from auditrule.alerts.sink import Sink
     from auditrule.config import Settings
+    from auditrule.daemon.resume import Beginning
+    from auditrule.rules.detector import Detector
     from auditrule.source.waiting import LineSource
 
 _log = logging.getLogger("auditrule")
 _STANDARD = "-"
 
 
-def run_daemon(
-    config: Path | None, *, source: str | None, rules: list[Path] | None, output: str | None
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says in place of the settings."""
+
+    config: Path | None = None
+    source: str | None = None
+    rules: tuple[Path, ...] = ()
+    output: str | None = None
+    state: Path | None = None
+
+
+def run_daemon(options: Options) -> bool:
     """Run until a signal or the input's end; tell whether all went well."""
     try:
-        settings = load_settings(config)
+        settings = load_settings(options.config)
     except SettingsError as error:
         typer.echo(str(error), err=True)
         return False
-    logging.getLogger().setLevel(settings.logging.level.upper())
-    # What it warns of (an overflowing queue) costs time, never lines: the tail looks for itself.
-    logging.getLogger("watchdog").setLevel(logging.ERROR)
-    detector = _detector(rules or list(settings.rules.paths), settings.rules.max_open)
-    if detector is None:
-        return False
+    set_up_logging(settings.logging.level, settings.logging.format)
     try:
-        return _run(
-            settings,
-            detector,
-            source=source or str(settings.log.path),
-            output=output or str(settings.alerts.path),
+        refuse_unsafe([options.config or DEFAULT_FILE])
+        detector = prepare_detector(
+            options.rules or settings.rules.paths, max_open=settings.rules.max_open, strict=False
         )
-    except SourceError as error:
-        _log.error("%s", error)
+        with contextlib.ExitStack() as stack:
+            return _run(settings, options, detector, stack)
+    except (RulesRefusedError, StateError, SourceError) as error:
+        for line in str(error).splitlines():
+            _log.error("%s", line)
         return False
 
 
-def _detector(paths: list[Path], max_open: int) -> Detector | None:
-    """Load the rules; what is broken is said, and stops the daemon only if no rule is left."""
-    found = load_rules(paths or [bundled_rules()])
-    for error in found.errors:
-        _log.error("broken rule: %s", error)
-    running = runnable(found, catalogue())
-    for notice in running.notices:
-        _log.warning("%s", notice)
-    if not running.rules:
-        _log.error("there is no rule to run")
-        return None
-    _log.info("rules: %d run", len(running.rules))
-    return Detector(running.rules, max_open=max_open)
-
-
-def _run(settings: Settings, detector: Detector, *, source: str, output: str) -> bool:
+def _run(
+    settings: Settings, options: Options, detector: Detector, stack: contextlib.ExitStack
+) -> bool:
+    source = options.source or str(settings.log.path)
+    output = options.output or str(settings.alerts.path)
+    log = None if source == _STANDARD else Path(source).absolute()
+    alerts = None if output == _STANDARD else Path(output).absolute()
+    if log is not None and (warning := needless_root(log)):
+        _log.warning("%s", warning)
+    control = Control()
+    memory = _memory(settings, options, log, alerts, stack)
     try:
-        sink = _open_sink(output)
+        kept = _open_sink(settings, alerts)
     except OSError as error:
         _log.error("%s: %s", output, plain_reason(error))
         return False
-    try:
-        lines = _open_source(settings, source)
-        daemon = Daemon(
-            source=lines,
-            reader=_reader(settings),
-            detector=detector,
+    sink = RetryingSink(kept, control.pause)
+    stack.callback(_close, sink)
+    beginning, reader = take_up(
+        memory,
+        detector,
+        lambda fill: _reader(settings, fill=fill),
+        log=log,
+        alerts=alerts,
+        start=settings.log.start,
+    )
+    lines = _open_source(settings, log, beginning)
+    stack.callback(lines.close)
+    reloader = Reloader(settings, config=options.config, rules=options.rules)
+    daemon = Daemon(
+        source=lines,
+        reader=reader,
+        detector=detector,
+        outlet=Outlet(
+            sink, written=beginning.written, awaited=beginning.awaited, last=beginning.last
+        ),
+        control=control,
+        max_age=settings.reassembly.max_age,
+        memory=memory,
+        reload=reloader,
+        follows_a_gap=beginning.is_gap,
+    )
+    vitals = stack.enter_context(
+        Vitals(
+            daemon,
+            source=source,
             sink=sink,
-            max_age=settings.reassembly.max_age,
+            memory=memory,
+            reloader=reloader,
+            metrics=settings.metrics,
         )
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: daemon.stop())
-            _log.info("following %s, alerts go to %s", source, output)
-            daemon.run()
-        finally:
-            lines.close()
+    )
+    control.alive = vitals.tick
+    if settings.rules.watch:
+        places = list(options.rules or settings.rules.paths) or [bundled_rules()]
+        stack.callback(RuleWatch(places, control.reload).close)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: control.stop())
+    signal.signal(signal.SIGHUP, lambda *_: control.reload())
+    daemon.start()
+    _log.info("following %s, alerts go to %s", source, output)
+    vitals.ready()
+    try:
+        done = daemon.run()
     except OSError as error:
         _log.error("%s: %s", output, plain_reason(error))
         return False
-    finally:
-        sink.close()
     counts = daemon.counts
     _log.info(
         "stopped after %d records, %d execs, %d alerts, %d unparsed lines",
@@ -116,24 +159,59 @@ def _run(settings: Settings, detector: Detector, *, source: str, output: str) ->
         counts.alerts,
         counts.unparsed,
     )
-    return True
+    return done
 
 
-def _open_sink(output: str) -> Sink:
-    if output == _STANDARD:
+def _memory(
+    settings: Settings,
+    options: Options,
+    log: Path | None,
+    alerts: Path | None,
+    stack: contextlib.ExitStack,
+) -> Memory | None:
+    """Return where the state is kept; None where alerts go to a stream, which proves nothing."""
+    if alerts is None and options.state is None:
+        return None
+    folder = stack.enter_context(StateFolder(options.state or settings.state.path))
+    return Memory(folder, str(log or _STANDARD), interval=settings.state.interval)
+
+
+def _open_sink(settings: Settings, alerts: Path | None) -> Sink:
+    if alerts is None:
         return StreamSink(sys.stdout)
-    path = Path(output)
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return FileSink(path)
+    alerts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    kept = settings.alerts
+    return AlertFile(
+        alerts,
+        fsync=kept.fsync,
+        fsync_interval=kept.fsync_interval,
+        mode=int(kept.mode, 8),
+        group=kept.group,
+        rotate_size=kept.rotate_size,
+        rotate_age=kept.rotate_age,
+        keep=kept.keep,
+        compress=kept.compress,
+    )
 
 
-def _open_source(settings: Settings, source: str) -> LineSource:
-    if source == _STANDARD:
+def _close(sink: Sink) -> None:
+    with contextlib.suppress(OSError):
+        sink.close()
+
+
+def _open_source(settings: Settings, log: Path | None, beginning: Beginning) -> LineSource:
+    if log is None:
         return StreamSource(sys.stdin.fileno(), max_line=settings.log.max_line)
-    return Tail(Path(source), start=settings.log.start, max_line=settings.log.max_line)
+    recollection = beginning.recollection
+    return Tail(
+        log,
+        start=beginning.start,
+        resume=None if recollection is None else recollection.position,
+        max_line=settings.log.max_line,
+    )
 
 
-def _reader(settings: Settings) -> DocumentReader:
+def _reader(settings: Settings, *, fill: bool) -> DocumentReader:
     """Return the reader of this host's log, knowing its processes and accounts."""
     accounts = Accounts()
     processes = ProcProcesses(accounts) if settings.processes.proc else None
@@ -142,7 +220,7 @@ def _reader(settings: Settings) -> DocumentReader:
         max_bytes=settings.processes.max_bytes,
         live=processes,
     )
-    if processes is not None:
+    if processes is not None and fill:
         table.fill(processes.all(), now_ms=int(time.time() * 1000))
     limits = settings.reassembly
     return DocumentReader(

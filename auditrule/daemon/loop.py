@@ -158,7 +158,7 @@ class Daemon:
         )
 
     def _tell_losses(self) -> None:
-        for loss in self.reader.losses():
+        for loss in self.reader.serials.losses():
             self.outlet.problem(lost(self.reader.mapper.host, loss.count, loss.before, loss.after))
 
     def _take_new_rules(self) -> None:

@@ -6,7 +6,6 @@ import logging
 import time
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditrule.source.checkpoint import DamagedError
@@ -69,7 +68,8 @@ class Memory:
     """Keeps the state of a daemon that reads `source` in a folder, every so often.
 
     A state that cannot be kept (a full disk) is no reason to stop: the one before still holds, and
-    leads to the same alerts. It is counted, said once, and tried again.
+    leads to the same alerts. It is counted (`errors`), said once, and tried again; `failing` has
+    the reason meanwhile. `kept_at` is when it was last kept, in seconds since the epoch.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Memory:
         self._due = 0.0
         self.errors = 0
         self.kept_at: float | None = None
-        self._failing = False
+        self.failing: str | None = None
 
     def recall(self) -> tuple[Recollection | None, bool]:
         """Return what the last run left, if it is of use, and whether something of use is lost.
@@ -123,16 +123,16 @@ class Memory:
             self.folder.save(recollection.to_state(self._source))
         except OSError as error:
             self.errors += 1
-            if not self._failing:
+            if self.failing is None:
                 _log.error(
                     "the state cannot be kept: %s: %s", self.folder.path, plain_reason(error)
                 )
-            self._failing = True
+            self.failing = plain_reason(error)
         else:
             self.kept_at = time.time()
-            if self._failing:
+            if self.failing is not None:
                 _log.warning("the state is kept again")
-            self._failing = False
+            self.failing = None
         took = self._clock() - began
         self._due = self._clock() + min(max(self._interval, _SHARE * took), _MOST_SECONDS)
-        return not self._failing
+        return self.failing is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Outlet:
     it is behind the place where this run begins; they leave the set as they come. `awaited` is the
     id of the event up to which the earlier run is known to have come: until it has passed, alerts
     are not handed on at all. `last` is the id of the last alert that the sink has had. `by_rule`
-    counts what this run has handed on.
+    counts what this run has handed on; `last_rule` and `last_time` tell of the last one.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Outlet:
         self._awaited = awaited
         self.last = last
         self.by_rule: Counter[str] = Counter()
+        self.last_rule: str | None = None
+        self.last_time: datetime | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -58,6 +61,7 @@ class Outlet:
         self._sink.write(alert)
         self.last = alert.id
         self.by_rule[alert.rule.id] += 1
+        self.last_rule, self.last_time = alert.rule.name, datetime.now(UTC)
         _log.info("alert %s: %s", alert.id, alert.message)
         return True
 

@@ -10,7 +10,7 @@ from auditrule.daemon.logs import set_up_logging
 from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector, refuse_unsafe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from auditrule.rules.detector import Detector
@@ -25,7 +25,7 @@ class Reloader:
     """Prepares what a daemon goes on with; a set that is bad in any way changes nothing.
 
     `config` is the settings file as it was named, `rules` the paths that the command line names in
-    place of the settings'. `applied` is called with the new settings when they hold.
+    place of the settings'. `last_error` is why the last reload was refused, None if it was not.
     """
 
     def __init__(
@@ -34,12 +34,10 @@ class Reloader:
         *,
         config: Path | None,
         rules: Sequence[Path],
-        applied: Callable[[Settings], None],
     ) -> None:
         self._settings = settings
         self._config = config
         self._rules = rules
-        self._applied = applied
         self.last_error: str | None = None
 
     def __call__(self) -> Detector | None:
@@ -63,5 +61,4 @@ class Reloader:
                 _log.warning("[%s] has changed, which takes a restart to hold", name)
         set_up_logging(settings.logging.level, settings.logging.format)
         self._settings = settings
-        self._applied(settings)
         return detector

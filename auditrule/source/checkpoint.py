@@ -29,6 +29,8 @@ _VERSION = 1
 _NAME = "checkpoint"
 _LOCK = "lock"
 _LONGEST_HEADER = 1000
+_TRIES = 20
+_PAUSE = 0.05
 
 
 class StateError(Exception):
@@ -47,6 +49,9 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         """Make the folder if need be, and take it.
+
+        Whoever asks whether a daemon runs (`auditrule status`) holds the lock for a moment; that is
+        waited for.
 
         Raises StateError where it cannot be made, is another user's or used by another daemon.
         """
@@ -123,7 +128,14 @@ class StateFolder:
 def _take(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for attempt in range(_TRIES):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(_PAUSE)
         # A full disk must not keep the daemon from starting: the number is for people.
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)

@@ -8,6 +8,7 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from auditrule.source.lines import LineCounts
     from auditrule.source.tail import Position
 
 
@@ -20,6 +21,10 @@ class LineSource(Protocol):
     To end cleanly with nothing lost that is already there: call read(0) until it returns [] or
     None, then close().
     """
+
+    @property
+    def counts(self) -> LineCounts:
+        """What was cut into lines, and what was too long to be one."""
 
     @property
     def gaps(self) -> int:

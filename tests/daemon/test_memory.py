@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditrule.daemon.memory import Memory, Recollection
+from auditrule.source.checkpoint import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+LEFT = Recollection(None, {"last": None}, {"rules": {}}, "alert", frozenset({"other"}))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[StateFolder]:
+    with StateFolder(tmp_path / "state") as folder:
+        yield folder
+
+
+def test_what_was_kept_is_recalled(folder: StateFolder) -> None:
+    memory = Memory(folder, "/log", interval=1)
+    assert memory.recall() == (None, False)
+    assert memory.keep(LEFT)
+    assert Memory(folder, "/log", interval=1).recall() == (LEFT, False)
+
+
+def test_what_is_of_another_log_is_not_used_but_said(
+    folder: StateFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    Memory(folder, "/log", interval=1).keep(LEFT)
+    assert Memory(folder, "/other", interval=1).recall() == (None, False)
+    assert "of another input, /log" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"position": 3}, {"position": {}}, {"reader": 1}, {"written": None}, {"rules": "x"}],
+)
+def test_a_state_of_another_shape_is_set_aside(
+    folder: StateFolder, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.save({**LEFT.to_state("/log"), **change})
+    assert Memory(folder, "/log", interval=1).recall() == (None, True)
+    assert not folder.file.exists()
+    assert "the checkpoint is damaged" in caplog.text
+    assert list(folder.path.glob("checkpoint.damaged-*"))
+
+
+def test_a_full_disk_is_said_once_counted_and_tried_again(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(state: Mapping[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    caplog.set_level(logging.WARNING)
+    memory = Memory(folder, "/log", interval=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "save", fail)
+        assert [memory.keep(LEFT) for _ in range(3)] == [False] * 3
+    assert (memory.errors, memory.failing, memory.kept_at) == (3, "no space left on device", None)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert memory.keep(LEFT)
+    assert memory.failing is None
+    assert memory.kept_at is not None
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_a_state_that_takes_long_is_kept_seldom(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, took = Clock(), 0.0
+
+    def save(state: Mapping[str, Any]) -> None:
+        clock.now += took
+
+    monkeypatch.setattr(folder, "save", save)
+    memory = Memory(folder, "/log", interval=1, clock=clock)
+    assert memory.due_in() == 0
+    memory.keep(LEFT)
+    assert memory.due_in() == 1
+    took = 0.5
+    memory.keep(LEFT)
+    assert memory.due_in() == 10
+    took = 60
+    memory.keep(LEFT)
+    assert memory.due_in() == 60
+    clock.now += 60
+    assert memory.due_in() == 0

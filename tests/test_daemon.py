@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon_process import DEADLINE, running
 from kernel_format import ExecOnKernel
+
+from auditrule.resources import bundled_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def attack(serial: int, **more: Any) -> bytes:
@@ -127,14 +135,159 @@ def test_the_parent_is_asked_of_proc_while_it_lives(tmp_path: Path) -> None:
     assert Path(parent["executable"]).name in ("sleep", "coreutils")
 
 
-def test_alerts_go_to_the_file_of_the_settings(tmp_path: Path) -> None:
-    alerts = tmp_path / "new" / "alerts.ndjson"
+class Files:
+    """A daemon's folders below one, and its runs there: each to the end of what is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "audit.log"
+        self.log.touch()
+        self.alerts = folder / "new" / "alerts.ndjson"
+        self.state = folder / "state"
+        self.settings = folder / "files.toml"
+        self.settings.write_text(
+            f'[log]\npath = "{self.log}"\nstart = "beginning"\n'
+            f'[alerts]\npath = "{self.alerts}"\n[state]\npath = "{self.state}"\ninterval = 0\n'
+        )
+
+    @contextmanager
+    def start(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "auditrule", "run", "--config", str(self.settings)]
+        with subprocess.Popen(
+            [*command, *options], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def documents(self) -> list[dict[str, Any]]:
+        if not self.alerts.exists():
+            return []
+        lines = self.alerts.read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def serials(self) -> list[int]:
+        return [
+            document["event"]["sequence"]
+            for document in self.documents()
+            if document["event"]["kind"] == "alert"
+        ]
+
+    def checkpoint(self) -> bytes:
+        path = self.state / "checkpoint"
+        return path.read_bytes() if path.exists() else b""
+
+    def run_until(self, count: int, number: signal.Signals = signal.SIGTERM) -> None:
+        """Run until there are so many alerts, and end it."""
+        with self.start() as process:
+            try:
+                until(lambda: len(self.serials()) >= count, process)
+            finally:
+                process.send_signal(number)
+                _, said = process.communicate(timeout=DEADLINE)
+        assert b"Traceback" not in said
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_alerts_go_to_the_file_of_the_settings(files: Files) -> None:
+    with files.start("--input", "-") as process:
+        process.communicate(attack(1), timeout=DEADLINE)
+    assert process.returncode == 0
+    assert files.serials() == [1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_goes_on_where_the_one_before_ended(files: Files, number: signal.Signals) -> None:
+    append(files.log, attack(1) + attack(2))
+    files.run_until(2, number)
+    first, second = attack(3).splitlines(keepends=True), attack(4)
+    append(files.log, b"".join(first[:2]))
+    files.run_until(2, number)
+    append(files.log, b"".join(first[2:]) + second)
+    files.run_until(4, number)
+    assert files.serials() == [1, 2, 3, 4]
+
+
+def test_an_event_that_was_half_read_is_whole_in_the_next_run(files: Files) -> None:
+    lines = attack(1).splitlines(keepends=True)
+    append(files.log, b"".join(lines[:-2]))
+    with files.start() as process:
+        until(lambda: b"type=EXECVE" in files.checkpoint(), process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+    assert files.serials() == []
+    append(files.log, b"".join(lines[-2:]))
+    files.run_until(1)
+    assert files.serials() == [1]
+
+
+def test_without_its_state_a_run_goes_on_behind_the_newest_alert(files: Files) -> None:
+    append(files.log, attack(1) + attack(2))
+    files.run_until(2)
+    shutil.rmtree(files.state)
+    append(files.log, attack(3))
+    files.run_until(3)
+    assert files.serials() == [1, 2, 3]
+
+
+def test_a_second_daemon_with_the_same_state_is_refused(files: Files) -> None:
+    with files.start() as process:
+        until(lambda: files.checkpoint() != b"", process)
+        with files.start() as other:
+            _, said = other.communicate(timeout=DEADLINE)
+        assert other.returncode == 1
+        assert f"is used by another daemon, process {process.pid}".encode() in said
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+
+
+def test_a_log_that_was_removed_unread_is_told_among_the_alerts(files: Files) -> None:
+    append(files.log, attack(1))
+    files.run_until(1)
+    files.log.unlink()
+    append(files.log, attack(9))
+    files.run_until(2)
+    found = files.documents()
+    assert [each["event"]["kind"] for each in found] == ["alert", "pipeline_error", "alert"]
+    assert found[1]["auditd"]["gap"]["before"]["sequence"] == 1
+    assert found[1]["auditd"]["gap"]["after"]["sequence"] == 9
+
+
+def test_rules_and_settings_are_read_again_at_a_hangup(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.touch()
+    rules = tmp_path / "rules"
+    rules.mkdir(mode=0o755)
+    bundled = next(bundled_rules().glob("*.toml")).read_text()
+    (rules / "one.toml").write_text(bundled)
     settings = tmp_path / "auditrule.toml"
-    settings.write_text(f'[alerts]\npath = "{alerts}"\n')
-    options = ["--config", str(settings), "--input", "-"]
-    command = [sys.executable, "-m", "auditrule", "run", *options]
-    subprocess.run(command, input=attack(1), check=True, capture_output=True, timeout=DEADLINE)
-    assert len(alerts.read_text().splitlines()) == 1
+    settings.write_text(f'[rules]\npaths = ["{rules}"]\n')
+    with running(tmp_path, "--input", str(log)) as daemon:
+        (rules / "bad.toml").write_text("[rule]\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "not reloaded" in daemon.log, daemon.process)
+        append(log, attack(1))
+        assert daemon.alert()["event"]["sequence"] == 1
+        (rules / "bad.toml").write_text(bundled.replace('rule_id = "', 'rule_id = "second-'))
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "rules: 2 run" in daemon.log, daemon.process)
+        append(log, attack(2))
+        ids = {daemon.alert()["rule"]["id"] for _ in range(2)}
+        assert {rule_id.startswith("second-") for rule_id in ids} == {False, True}
+        assert daemon.stop() == []
 
 
 def test_a_log_that_may_not_be_read_is_one_clear_line(tmp_path: Path) -> None:
@@ -145,9 +298,17 @@ def test_a_log_that_may_not_be_read_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "auditrule", "run", "--input", "-", "-o", "/dev/full"]
-    done = subprocess.run(command, input=attack(1), capture_output=True, timeout=DEADLINE)
-    assert done.returncode == 1
-    assert b"/dev/full: no space left on device" in done.stderr
-    assert b"Traceback" not in done.stderr
+def test_a_disk_that_is_full_is_said_once_and_waited_for(files: Files) -> None:
+    with files.start("--input", "-", "-o", "/dev/full") as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(attack(1) + attack(2))
+        process.stdin.flush()
+        while b"/dev/full: cannot write: no space left on device" not in process.stderr.readline():
+            assert process.poll() is None
+        process.terminate()
+        _, said = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert said.count(b"cannot write") == 1
+    assert b"stopped while alerts could not be written" in said
+    assert b"Traceback" not in said

@@ -100,7 +100,7 @@ def _run(
     except OSError as error:
         _log.error("%s: %s", output, plain_reason(error))
         return False
-    sink = RetryingSink(kept, control.pause)
+    sink = RetryingSink(kept, control.pause, name=output)
     stack.callback(_close, sink)
     beginning, reader = take_up(
         memory,

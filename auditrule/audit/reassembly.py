@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # audit-userspace's audit-records.h: 1100-1299 and 2000-2999 are user space's and auditd's).
 # Types that are also seen inside a syscall's event, such as CONFIG_CHANGE, are not among them.
 _ALONE = ("USER", "DAEMON_", "CRED_", "CRYPTO_", "ANOM_LOGIN", "ANOM_ROOT", "SERVICE_", "SYSTEM_")
+# Between two records of a log more time than this passes only if somebody set the host's clock, or
+# nothing happened; one record out of its time must neither end the events that wait nor stop the
+# clock for those behind it.
+_JUMP_MS = 3_600_000
 _LAST = frozenset({"PROCTITLE", "EOE"})
 
 
@@ -59,6 +63,7 @@ class Reassembler:
         self._pending: OrderedDict[EventId, _Pending] = OrderedDict()
         self._size = 0
         self._clock_ms = 0
+        self._latest_ms = 0
 
     def __len__(self) -> int:
         """Return the number of events that are waiting for records."""
@@ -67,7 +72,7 @@ class Reassembler:
     def push(self, record: Record) -> list[AuditEvent]:
         """Take `record`; return the events that are complete now, often none."""
         event_id = record.event_id
-        self._clock_ms = max(self._clock_ms, event_id.time_ms)
+        self._advance(event_id.time_ms)
         kind = record.type
         if event_id not in self._pending:
             if kind == "EOE":  # behind the PROCTITLE that ended its event; it carries nothing
@@ -91,7 +96,7 @@ class Reassembler:
     def snapshot(self) -> dict[str, Any]:
         """Return what is waiting as JSON values, its lines as Latin-1: a character a byte."""
         return {
-            "clock": self._clock_ms,
+            "clock": [self._clock_ms, self._latest_ms],
             "pending": [
                 [pending.touched_ms, [record.line.decode("latin-1") for record in pending.records]]
                 for pending in self._pending.values()
@@ -102,12 +107,21 @@ class Reassembler:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
         self._pending.clear()
         self._size = 0
-        self._clock_ms = int(state["clock"])
+        self._clock_ms, self._latest_ms = map(int, state["clock"])
         for touched_ms, lines in state["pending"]:
             records = [Record.parse(line.encode("latin-1")) for line in lines]
             size = sum(len(record.line) for record in records)
             self._pending[records[0].event_id] = _Pending(records, size, int(touched_ms))
             self._size += size
+
+    def _advance(self, time_ms: int) -> None:
+        """Let the log's clock go on with the newest time; a jump is no time that has passed."""
+        passed = time_ms - self._latest_ms
+        if abs(passed) > _JUMP_MS:
+            self._latest_ms = time_ms
+        elif passed > 0:
+            self._latest_ms = time_ms
+            self._clock_ms += passed
 
     def _overdue(self) -> list[AuditEvent]:
         closed = []

@@ -91,6 +91,27 @@ def test_an_event_whose_call_began_long_ago_is_not_cut() -> None:
     assert shape(run(reassembler, records)) == [(2, "SYSCALL EXECVE PROCTITLE", True)]
 
 
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, 9e9])
+def test_a_record_out_of_its_time_neither_ends_events_nor_stops_the_clock(jump: float) -> None:
+    reassembler = Reassembler(max_age=2.0)
+    records = [rec("SYSCALL", 1, 90_000.0), rec("SYSCALL", 2, 90_000.0 + jump)]
+    assert run(reassembler, records) == []
+    # The log goes on as before: two seconds end what waits.
+    records = [rec("SYSCALL", 3, 90_001.0), rec("SYSCALL", 4, 90_002.5)]
+    assert {
+        event.id.serial for event in run(reassembler, [*records, rec("SYSCALL", 5, 90_004.0)])
+    } == {1, 2, 3}
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_was_set_goes_on_from_there(jump: float) -> None:
+    reassembler = Reassembler(max_age=2.0)
+    assert run(reassembler, [rec("SYSCALL", 1, 90_000.0)]) == []
+    later = 90_000.0 + jump
+    found = run(reassembler, [rec("SYSCALL", n, later + n) for n in range(2, 6)])
+    assert [event.id.serial for event in found] == [1, 2]
+
+
 def test_a_record_still_coming_in_keeps_its_event_waiting() -> None:
     reassembler = Reassembler(max_age=2.0)
     records = [

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditrule.source import checkpoint
 from auditrule.source.checkpoint import DamagedError, StateError, StateFolder
 
 if TYPE_CHECKING:
@@ -105,10 +104,9 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(
         folder.save(STATE)
         with monkeypatch.context() as patch:
             if call == "rename":
-                patch.setattr(checkpoint.os, "rename", fail)
                 patch.setattr(type(tmp_path), "rename", fail)
             else:
-                patch.setattr(checkpoint.os, call, fail)
+                patch.setattr(os, call, fail)
             with pytest.raises(OSError, match="No space"):
                 folder.save({"new": 1})
         assert folder.load() == STATE
@@ -119,7 +117,7 @@ def test_a_write_of_a_few_bytes_at_a_time_is_whole(
 ) -> None:
     write = os.write
     with StateFolder(tmp_path) as folder:
-        monkeypatch.setattr(checkpoint.os, "write", lambda fd, data: write(fd, data[:3]))
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
         folder.save(STATE)
         assert folder.load() == STATE
 

@@ -7,13 +7,15 @@ refused.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +28,9 @@ from auditrule.source.errors import plain_reason
 DEFAULT_FILE = Path("/etc/auditrule/auditrule.toml")
 _PREFIX = "AUDITRULE_"
 _DELIMITER = "__"
+_LISTEN = re.compile(
+    r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)|localhost):(?P<port>[0-9]{1,5})"
+)
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -81,12 +86,33 @@ class StateSettings(_Section):
     interval: Seconds = 1.0
 
 
+def loopback_address(listen: str) -> tuple[str, int]:
+    """Return the host and the port of `listen`. Raises ValueError, which says what is wrong."""
+    match = _LISTEN.fullmatch(listen)
+    if match is None:
+        raise ValueError(f"{listen!r} is no address such as 127.0.0.1:9273 or [::1]:9273")
+    host = match["six"] or match["four"] or "127.0.0.1"
+    port = int(match["port"])
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise ValueError(f"{listen!r}: {host} is no address") from None
+    if not is_loopback:
+        raise ValueError(f"{listen!r} is not an address of the loopback interface")
+    if port > 0xFFFF:
+        raise ValueError(f"{listen!r}: there is no port {port}")
+    return host, port
+
+
+def _checked_address(listen: str) -> str:
+    loopback_address(listen)
+    return listen
+
+
 class MetricSettings(_Section):
     """``[metrics]``: an address of the loopback interface, a file for node_exporter, or neither."""
 
-    listen: (
-        Annotated[str, Field(pattern=r"^(?:127(?:\.\d+){3}|localhost|\[::1\]):\d{1,5}$")] | None
-    ) = None
+    listen: Annotated[str, AfterValidator(_checked_address)] | None = None
     textfile: Path | None = None
 
 

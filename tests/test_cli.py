@@ -46,7 +46,8 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["replay"], ["events"], ["run"], ["eql"], ["rules", "list"], ["rules", "check"]]
+    "command",
+    [["replay"], ["events"], ["run"], ["status"], ["eql"], ["rules", "list"], ["rules", "check"]],
 )
 def test_the_help_of_each_command_shows_an_example(command: list[str]) -> None:
     done = run(*command, "--help")

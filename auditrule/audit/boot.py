@@ -15,24 +15,25 @@ _REORDERED = 100_000
 class BootWatch:
     """Tells which events are the first that the log has of a boot; one watch for each host.
 
-    Signs of a boot are the SYSTEM_BOOT record that the init system writes, and serials that
-    begin anew: far below those before, or below them at all behind the start of an auditd. The
-    kernel counts serials from 1 at each boot (audit_serial, kernel/audit.c); auditd numbers its
-    own DAEMON_ records otherwise.
+    The sign of a boot is that serials begin anew: far below those before, or below them at all
+    behind the start of an auditd, or, in the SYSTEM_BOOT record that the init system writes, less
+    than half of them. The kernel counts serials from 1 at each boot (audit_serial, kernel/audit.c);
+    auditd numbers its own DAEMON_ records otherwise. The record alone is no sign: whoever has
+    CAP_AUDIT_WRITE, root in many a container, can have the kernel write one, and would make us
+    forget every process.
     """
 
     def __init__(self) -> None:
         self._highest = 0
         self._auditd_started = False
-        self._boot_is_known = False
 
     def snapshot(self) -> list[Any]:
         """Return the state as JSON values."""
-        return [self._highest, self._auditd_started, self._boot_is_known]
+        return [self._highest, self._auditd_started]
 
     def restore(self, state: list[Any]) -> None:
         """Go on from a snapshot."""
-        self._highest, self._auditd_started, self._boot_is_known = state
+        self._highest, self._auditd_started = state
 
     def is_boot(self, event: AuditEvent) -> bool:
         """Take `event`; return whether the host has booted since the one before."""
@@ -41,9 +42,7 @@ class BootWatch:
             self._auditd_started = self._auditd_started or kind == "DAEMON_START"
             return False
         anew = serial < (self._highest if self._auditd_started else self._highest - _REORDERED)
-        boot = anew or (kind == "SYSTEM_BOOT" and not self._boot_is_known)
+        anew = anew or (kind == "SYSTEM_BOOT" and 2 * serial < self._highest)
         self._highest = serial if anew else max(serial, self._highest)
         self._auditd_started = False
-        # The init system's record follows the serials' beginning, and is the same boot.
-        self._boot_is_known = anew or (self._boot_is_known and kind != "SYSTEM_BOOT")
-        return boot
+        return anew

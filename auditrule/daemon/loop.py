@@ -110,6 +110,7 @@ class Daemon:
         elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
             self._alert(self.reader.finish())
             self._dirty = True
+        self.outlet.tend()
         if self._memory is not None and self._dirty and not self._memory.due_in():
             self._keep()
         return True

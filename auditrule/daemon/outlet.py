@@ -78,6 +78,10 @@ class Outlet:
         if self._awaited is not None and event_id == self._awaited:
             self._awaited = None
 
+    def tend(self) -> None:
+        """Let the sink do what time alone makes due."""
+        self._sink.tend()
+
     def sync(self) -> None:
         """Bring what went out to the disk. Raises as `alert` does."""
         self._sink.sync()

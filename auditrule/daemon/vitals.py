@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from auditrule.daemon.loop import Daemon
     from auditrule.daemon.memory import Memory
     from auditrule.daemon.metrics import Metrics
-    from auditrule.daemon.scraping import MetricsServer
     from auditrule.daemon.reload import Reloader
+    from auditrule.daemon.scraping import MetricsServer
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,10 @@ class Vitals:
 
             self._metrics = Metrics(self._health)
             if self._listen is not None:
-                self._server = self._metrics.serve(self._listen)
+                try:
+                    self._server = self._metrics.serve(self._listen)
+                except OSError as error:
+                    _log.error("[metrics] listen = %r: %s", self._listen, plain_reason(error))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,7 +90,7 @@ class Vitals:
         """Tell what is due."""
         now = time.monotonic()
         if self._watchdog is not None and now >= self._next_watchdog:
-            self._next_watchdog = now + self._watchdog / 2
+            self._next_watchdog = now + self._watchdog
             notify.watchdog()
         if now >= self._next_health:
             self._write()

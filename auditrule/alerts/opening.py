@@ -1,0 +1,95 @@
+"""Opening the alert file, and making it with the mode and group that it is to have."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ATTEMPTS = 20
+# A file system that knows no hard links says one of these, link(2).
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def group_id(name: str) -> int:
+    """Return a group's number, given its name or number. Raises OSError."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        if name.isascii() and name.isdigit():
+            return int(name)
+        raise OSError(f"no such group: {name}") from None
+
+
+def open_for_appending(path: Path, *, mode: int, group: int | None) -> tuple[int, bool]:
+    """Open `path`, made with `mode` and `group` if it is not there; tell whether it was made.
+
+    A regular file is opened to be read too. A pipe is not waited for: without a reader it is an
+    error. Raises OSError, for a symbolic link too.
+    """
+    made = False
+    for _ in range(_ATTEMPTS):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            _make(path, mode, group)
+            made = True
+            continue
+        if stat.S_ISLNK(status.st_mode):
+            raise OSError("a symbolic link; name the file that it points to")
+        regular = stat.S_ISREG(status.st_mode)
+        # A pipe must have a reader that is not this process.
+        access = os.O_RDWR if regular else os.O_WRONLY | os.O_NONBLOCK
+        flags = os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
+        try:
+            fd = os.open(path, access | flags)
+        except FileNotFoundError:
+            continue
+        if os.path.samestat(os.fstat(fd), status):
+            os.set_blocking(fd, True)
+            return fd, made
+        os.close(fd)
+    raise OSError(errno.EAGAIN, "others keep replacing the file")
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove what a kill left behind as the file was made, if it can be removed."""
+    with contextlib.suppress(OSError):
+        _unfinished(path).unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _make(path: Path, mode: int, group: int | None) -> None:
+    """Make the file under another name, and give it its own when it is as it should be."""
+    new = _unfinished(path)
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(new, flags, 0o600)
+    try:
+        if group is not None:
+            os.fchown(fd, -1, group)
+        os.fchmod(fd, mode)
+        with contextlib.suppress(FileExistsError):
+            _give_name(new, path)
+    finally:
+        os.close(fd)
+        remove_leftover(path)
+
+
+def _give_name(new: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(new)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Second best: it would replace a file that another made just now.
+        new.rename(path)

@@ -25,6 +25,13 @@ _STALE_INTERVALS = 3
 _BEHIND_SECONDS = 30.0
 _FAR_BEHIND_SECONDS = 600.0
 _QUIET = timedelta(hours=1)
+# What auditd and the kernel say of themselves (auditrule.audit.serials) that a person should know.
+_REPORTS = {
+    "audit_disabled": "times that the kernel's audit was switched off",
+    "auditd_died": "times that auditd ended without saying so",
+    "auditd_error": "errors that auditd reports",
+    "kernel_lost": "records that the kernel says it lost",
+}
 
 
 class HealthError(Exception):
@@ -74,6 +81,7 @@ class Health(BaseModel):
     truncated: int = 0
     execs: int = 0
     lost_events: int = 0
+    audit_reports: dict[str, int] = Field(default_factory=dict)
 
     rules: int = 0
     rule_failures: dict[str, int] = Field(default_factory=dict)
@@ -222,6 +230,8 @@ def _mishaps(health: Health) -> Iterator[tuple[int, str]]:
     """Yield what must not be overlooked though it is over: how often, and what."""
     yield health.gaps, "gaps in the log, where lines were gone before they could be read"
     yield health.lost_events, "events that were lost before they reached the log"
+    for kind, text in _REPORTS.items():
+        yield health.audit_reports.get(kind, 0), text
     failing = ", ".join(sorted(health.rule_failures))
     yield sum(health.rule_failures.values()), f"failures of rules ({failing})"
     yield sum(health.dropped_sequences.values()), "open sequences given up for want of room"

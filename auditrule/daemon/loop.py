@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from auditrule.audit.record import EventId
+    from auditrule.audit.serials import Loss
     from auditrule.daemon.control import Control
     from auditrule.daemon.memory import Memory
     from auditrule.daemon.outlet import Outlet
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 # The longest wait for lines when nothing is pending. A source looks for what its notifications
 # may have missed at each return, so this is the most that a lost notification costs.
 _IDLE_SECONDS = 2.0
+_LOSSES_SECONDS = 60.0
 
 
 class Daemon:
@@ -69,6 +71,7 @@ class Daemon:
         self._reload = reload
         self._dirty = True
         self._quiet_since = time.monotonic()
+        self._losses_due = 0.0
         self._gaps = -1 if follows_a_gap else source.gaps
         self.reloads = self.failed_reloads = 0
         control.wake = source.wake
@@ -110,6 +113,7 @@ class Daemon:
         elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
             self._alert(self.reader.finish())
             self._dirty = True
+        self._tell_losses()
         self.outlet.tend()
         if self._memory is not None and self._dirty and not self._memory.due_in():
             self._keep()
@@ -129,7 +133,6 @@ class Daemon:
             self._gaps = self.source.gaps
             self._tell_gap(lines)
         self._alert(self.reader.read(lines))
-        self._tell_losses()
         self._quiet_since = time.monotonic()
         self._dirty = True
 
@@ -159,8 +162,20 @@ class Daemon:
         )
 
     def _tell_losses(self) -> None:
+        """Tell of lost events, once a minute of each host: a rate limit may take every second."""
+        now = time.monotonic()
+        if now < self._losses_due:
+            return
+        by_host: dict[str | None, list[Loss]] = {}
         for loss in self.reader.serials.losses():
-            self.outlet.problem(lost(self.reader.mapper.host, loss.count, loss.before, loss.after))
+            by_host.setdefault(loss.before.node, []).append(loss)
+        for losses in by_host.values():
+            count = sum(loss.count for loss in losses)
+            ends = losses[0].before, losses[-1].after
+            self.outlet.problem(lost(self.reader.mapper.host, count, *ends))
+        if by_host:
+            self._losses_due = now + _LOSSES_SECONDS
+            self._keep()
 
     def _take_new_rules(self) -> None:
         self._control.reload_wanted = False

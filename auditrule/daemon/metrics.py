@@ -40,10 +40,17 @@ _COUNTERS = (
     ("sink_errors", "sink_errors", "Failed attempts to write an alert."),
     ("checkpoint_errors", "checkpoint_errors", "Failed attempts to write a checkpoint."),
 )
-_COUNTERS_BY_RULE = (
-    ("alerts", "alerts_by_rule", "Alerts, by the rule's id."),
-    ("rule_failures", "rule_failures", "Events that made a rule fail, by the rule's id."),
-    ("dropped_sequences", "dropped_sequences", "Open sequences given up, by the rule's id."),
+# The same, and the label that tells them apart.
+_COUNTERS_BY = (
+    ("alerts", "alerts_by_rule", "rule", "Alerts, by the rule's id."),
+    ("rule_failures", "rule_failures", "rule", "Events that made a rule fail, by the rule's id."),
+    (
+        "dropped_sequences",
+        "dropped_sequences",
+        "rule",
+        "Open sequences given up, by the rule's id.",
+    ),
+    ("audit_reports", "audit_reports", "kind", "What auditd and the kernel say of themselves."),
 )
 _GAUGES = (
     ("rules", "rules", "Rules that run."),
@@ -103,8 +110,8 @@ class _Collector:
         yield from _about(health)
         for name, field, meaning in _COUNTERS:
             yield _counter(name, meaning, getattr(health, field))
-        for name, field, meaning in _COUNTERS_BY_RULE:
-            yield _counter_by_rule(name, meaning, getattr(health, field))
+        for name, field, label, meaning in _COUNTERS_BY:
+            yield _counter_by(label, name, meaning, getattr(health, field))
         for name, field, meaning in _GAUGES:
             yield _gauge(name, meaning, getattr(health, field))
         for name, field, meaning in _TROUBLES:
@@ -156,12 +163,12 @@ def _counter(name: str, meaning: str, value: float) -> Metric:
     return CounterMetricFamily(f"auditrule_{name}", meaning, value=value)
 
 
-def _counter_by_rule(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
+def _counter_by(label: str, name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
-    family = CounterMetricFamily(f"auditrule_{name}", meaning, labels=["rule"])
-    for rule, count in sorted(counts.items()):
-        family.add_metric([printable(rule)], count)
+    family = CounterMetricFamily(f"auditrule_{name}", meaning, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([printable(value)], count)
     return family
 
 

@@ -153,6 +153,7 @@ class Vitals:
             truncated=counts.truncated,
             execs=counts.execs,
             lost_events=reader.serials.lost,
+            audit_reports={kind: n for kind, n in reader.serials.reports.items() if n},
             rules=len(detector.rules),
             rule_failures=dict(detector.failures),
             reloads=daemon.reloads,

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from auditrule.config import loopback_address
 from auditrule.daemon import scraping
 from auditrule.daemon.health import Health, HealthPosition
 from auditrule.daemon.metrics import Metrics
-from auditrule.daemon.scraping import MetricsServer, loopback_address
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from auditrule.daemon.scraping import MetricsServer
 
 NOW = datetime.now(UTC)
 
@@ -115,6 +117,11 @@ def test_counts_by_rule_have_the_rules_id_as_label() -> None:
     assert told["auditrule_alerts_total rule=b"] == 3
     assert told["auditrule_rule_failures_total rule=a"] == 1
     assert told["auditrule_dropped_sequences_total rule=b"] == 4
+
+
+def test_reports_of_auditd_have_their_kind_as_label() -> None:
+    told = samples(Metrics(lambda: healthy(audit_reports={"auditd_died": 2})).text())
+    assert told["auditrule_audit_reports_total kind=auditd_died"] == 2
 
 
 def test_trouble_is_one_while_it_lasts() -> None:

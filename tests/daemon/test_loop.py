@@ -1,0 +1,213 @@
+"""The daemon's loop over a source that a test holds in its hand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kernel_format import ExecOnKernel
+
+from auditrule.audit.reassembly import Reassembler
+from auditrule.daemon import loop
+from auditrule.daemon.control import Control
+from auditrule.daemon.loop import Daemon
+from auditrule.daemon.memory import Memory
+from auditrule.daemon.outlet import Outlet
+from auditrule.ecs.mapping import DocumentMapper, HostIdentity
+from auditrule.ecs.process_table import ProcessTable
+from auditrule.pipeline import DocumentReader
+from auditrule.resources import bundled_rules
+from auditrule.rules import Detector, load_rules
+from auditrule.source.checkpoint import StateFolder
+from auditrule.source.lines import LineCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+    from auditrule.alerts.sink import Writable
+
+
+class Hand:
+    """Gives what it is handed, one batch a read(); a callable is called first. None ends it."""
+
+    position = None
+
+    def __init__(self, *batches: list[bytes] | Callable[[], None] | None) -> None:
+        self._batches = list(batches)
+        self.counts = LineCounts()
+        self.gaps = 0
+        self.waits: list[float] = []
+
+    def read(self, timeout: float) -> list[bytes] | None:
+        self.waits.append(timeout)
+        batch = self._batches.pop(0) if self._batches else None
+        if callable(batch):
+            batch()
+            return []
+        return batch
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+        self.syncs = 0
+
+    def write(self, document: Writable, /) -> None:
+        self.documents.append(json.loads(document.to_json()))
+
+    def sync(self) -> None:
+        self.syncs += 1
+
+    def tend(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def told(self) -> list[object]:
+        return [
+            document["event"].get("sequence", document["event"].get("action"))
+            for document in self.documents
+        ]
+
+
+def attack(serial: int, seconds: int = 1_700_000_000, **more: Any) -> list[bytes]:
+    deed = ExecOnKernel([b"chmod", b"+x", b"/etc/rc.local"], serial=serial, seconds=seconds, **more)
+    return deed.lines()
+
+
+def detector() -> Detector:
+    return Detector(load_rules([bundled_rules()]).rules)
+
+
+def daemon(source: Hand, kept: Kept, control: Control | None = None, **more: Any) -> Daemon:
+    reader = DocumentReader(
+        reassembler=Reassembler(),
+        mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity("web1")),
+    )
+    return Daemon(
+        source=source,
+        reader=reader,
+        detector=more.pop("detector", None) or detector(),
+        outlet=more.pop("outlet", None) or Outlet(kept),
+        control=control or Control(),
+        max_age=more.pop("max_age", 2.0),
+        **more,
+    )
+
+
+def test_what_waits_is_looked_at_when_the_log_is_quiet() -> None:
+    kept = Kept()
+    source = Hand(attack(1, proctitle=False), lambda: None, None)
+    running = daemon(source, kept, max_age=0.0)
+    assert running.run()
+    assert kept.told == [1]
+
+
+def test_a_gap_is_told_before_what_follows_it() -> None:
+    kept = Kept()
+    source = Hand(attack(1))
+    running = daemon(source, kept)
+
+    def lose() -> None:
+        source.gaps += 1
+
+    source._batches = [attack(1), lose, attack(9), None]
+    assert running.run()
+    assert kept.told == [1, "log-gap", 9]
+    assert kept.documents[1]["auditd"]["gap"]["before"]["sequence"] == 1
+    assert kept.documents[1]["auditd"]["gap"]["after"]["sequence"] == 9
+
+
+def test_lost_events_are_told_once_a_minute_in_one_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
+
+    def later() -> None:
+        nonlocal now
+        now += 60
+
+    kept = Kept()
+    # Every other serial is missing; those that are overdue by the log's clock count.
+    first = [line for n in range(1, 40, 2) for line in attack(n, 1_700_000_000 + n)]
+    second = [line for n in range(41, 80, 2) for line in attack(n, 1_700_000_000 + n)]
+    source = Hand(first, second, later, None)
+    daemon(source, kept).run()
+    losses = [each for each in kept.documents if each["event"]["kind"] == "pipeline_error"]
+    assert len(losses) == 2
+    counts = [each["auditd"]["lost"]["count"] for each in losses]
+    assert counts[0] > 5
+    assert counts[1] > 10
+    assert sum(counts) < 40
+    assert losses[0]["auditd"]["lost"]["before"]["sequence"] == 1
+
+
+def test_without_a_memory_all_that_is_written_is_read_on_the_way_out() -> None:
+    kept, control = Kept(), Control()
+    source = Hand(control.stop, attack(1), attack(2, proctitle=False), [])
+    assert daemon(source, kept, control).run()
+    assert kept.told == [1, 2]
+
+
+def test_with_a_memory_the_end_keeps_what_waits_and_reads_no_more(tmp_path: Path) -> None:
+    kept, control = Kept(), Control()
+    with StateFolder(tmp_path / "state") as folder:
+        memory = Memory(folder, "log", interval=0)
+        source = Hand(attack(1, proctitle=False), control.stop, attack(2))
+        assert daemon(source, kept, control, memory=memory).run()
+        assert kept.told == []
+        left, _ = memory.recall()
+    assert left is not None
+    assert len(left.reader["reassembly"]["pending"]) == 1
+    assert kept.syncs > 0
+
+
+def test_the_end_of_a_stream_ends_what_waits(tmp_path: Path) -> None:
+    kept = Kept()
+    with StateFolder(tmp_path / "state") as folder:
+        memory = Memory(folder, "-", interval=0)
+        assert daemon(Hand(attack(1, proctitle=False), None), kept, memory=memory).run()
+        left, _ = memory.recall()
+    assert kept.told == [1]
+    assert left is not None
+    assert left.reader["reassembly"]["pending"] == []
+    assert left.last_alert == kept.documents[0]["event"]["hash"]
+
+
+def test_nothing_is_kept_while_alerts_are_held_back(tmp_path: Path) -> None:
+    kept = Kept()
+    with StateFolder(tmp_path / "state") as folder:
+        memory = Memory(folder, "log", interval=0)
+        outlet = Outlet(kept, awaited="an event that does not come")
+        source = Hand(attack(1), lambda: None, None)
+        daemon(source, kept, memory=memory, outlet=outlet).run()
+        assert memory.recall() == (None, False)
+        # Nothing new is to be kept, so it waits for lines and does not spin.
+        assert source.waits[-1] > 0
+    assert kept.told == []
+
+
+def test_new_rules_go_on_with_what_the_old_ones_hold_open() -> None:
+    kept, control = Kept(), Control()
+    made: list[Detector] = []
+
+    def reload() -> Detector | None:
+        if not made:
+            made.append(detector())
+            return made[0]
+        return None
+
+    source = Hand(control.reload, attack(1), control.reload, attack(2), None)
+    running = daemon(source, kept, control, reload=reload)
+    running.run()
+    assert running.detector is made[0]
+    assert (running.reloads, running.failed_reloads) == (1, 1)
+    assert kept.told == [1, 2]

@@ -106,14 +106,14 @@ def gap(
     *,
     now: datetime | None = None,
 ) -> Problem:
-    """Tell that records between two events are missing: a file was rotated away unread.
+    """Tell that records between two events may be missing: a file was rotated away unread.
 
     before: the last event that was read, after: the first that is read again. reason: plain words,
     such as "audit.log.5 was removed before it was read". now: what the document is dated without
     either, and then part of its id; the present if not told.
     """
     missing = Missing(before=_edge(before), after=_edge(after))
-    text = f"Audit records {_between(before, after)} are missing: {reason}"
+    text = f"Audit records {_between(before, after)} may be missing: {reason}"
     return _problem("log-gap", host, (before, after), missing, text, reason, now)
 
 

@@ -156,10 +156,16 @@ class Daemon:
                 self.outlet.passed(document.event.id)
 
     def _tell_gap(self, lines: list[bytes]) -> None:
-        host = self.reader.mapper.host
-        self.outlet.problem(
-            gap(host, self.reader.last, _first_id(lines), "the log was rotated away unread")
-        )
+        """Tell that lines may be missing before these, unless the serials show that none is."""
+        before, after = self.reader.last, _first_id(lines)
+        if before is None:
+            return  # Nothing was read yet, so nothing is known to have been there.
+        if after is not None and before.node == after.node:
+            missing = after.serial - before.serial - 1
+            if missing in (-1, 0):
+                return
+        reason = "the log was rotated away unread"
+        self.outlet.problem(gap(self.reader.mapper.host, before, after, reason))
 
     def _tell_losses(self) -> None:
         """Tell of lost events, once a minute of each host: a rate limit may take every second."""

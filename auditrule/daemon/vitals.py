@@ -138,7 +138,7 @@ class Vitals:
             input=self._source,
             means="stream" if tail is None else tail.means,
             position=None
-            if position is None
+            if position is None or not position.file.inode
             else HealthPosition(path=position.path, offset=position.offset),
             lag_bytes=lag,
             lag_seconds=max(0.0, now.timestamp() - last.time_ms / 1000) if lag and last else 0.0,

@@ -1,190 +1,155 @@
-"""Which file comes after the one that was read, when a log is rotated by renaming.
+"""Which file comes after the one that was read, however a log is rotated.
 
 auditd closes the log, renames .N-1 to .N from the highest down, then the log to .1, and opens a
-new one (rotate_logs() in its src/auditd-event.c). So a file's number only grows, and at each
-moment everything younger than a file has a smaller number than it.
+new one (rotate_logs() in its src/auditd-event.c). logrotate renames in the same order, or appends
+a date; with copytruncate it copies the log to .1 and empties it; it may compress what is rotated,
+at once or a rotation later (logrotate(8)). So a file's number only grows, and at each moment
+everything younger than a file has a smaller number than it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from auditrule.source.names import LogName, parse_name
+from auditrule.source.files import (
+    FileIdentity,
+    LogFile,
+    list_files,
+    list_settled,
+    live_inode,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
-HEAD_SIZE = 512
+    from auditrule.source.position import OlderFiles
 
-
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
-    """What a file is known by: device, inode, and its first line (at most HEAD_SIZE bytes of it).
-
-    The inode alone is not enough: the file that a rotation creates often gets the number of the
-    file that the same rotation removed. head is b"" while the first line is not complete.
-    """
-
-    device: int
-    inode: int
-    head: bytes
-
-    @property
-    def key(self) -> bytes | tuple[int, int]:
-        """What stays the same: the head, which a copy shares; for a file without one, the inode."""
-        return self.head or (self.device, self.inode)
+Link = Literal["next", "hole", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """The file to read next. live: it is the log itself. sure: nothing can lie between."""
+    """The file to read next.
 
-    path: Path
-    device: int
-    inode: int
-    live: bool
-    sure: bool
+    link: "next" if nothing can lie between, as the names tell; "hole" if a number is missing;
+    "unknown" where nothing that is older is there any more. alone: no other
+    file holds anything. passed: the files before it that hold nothing to be read.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Sibling:
-    path: str
-    name: LogName
-    device: int
-    inode: int
-
-
-def open_regular(path: Path) -> int:
-    """Open a file for reading without ever waiting for it; raises OSError."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-
-
-def identify(fd: int) -> FileIdentity:
-    """Tell an open file's identity."""
-    status = os.fstat(fd)
-    return FileIdentity(status.st_dev, status.st_ino, head_of(read_start(fd)))
-
-
-def read_start(fd: int) -> bytes:
-    """Return an open file's first HEAD_SIZE bytes."""
-    return os.pread(fd, HEAD_SIZE, 0)
-
-
-def head_of(start: bytes) -> bytes:
-    """Return the first line, cut at HEAD_SIZE, or b"" while it is not complete."""
-    line, newline, _ = start.partition(b"\n")
-    return line if newline or len(start) == HEAD_SIZE else b""
-
-
-def rotated_files(log: Path) -> Iterator[tuple[Path, FileIdentity, int]]:
-    """Yield path, identity and size of the log's rotated, uncompressed files, oldest first."""
-    for sibling in _siblings(log):
-        with contextlib.suppress(OSError):
-            path = Path(sibling.path)
-            fd = open_regular(path)
-            try:
-                yield path, identify(fd), os.fstat(fd).st_size
-            finally:
-                os.close(fd)
+    file: LogFile
+    link: Link
+    alone: bool
+    passed: tuple[LogFile, ...]
 
 
 def find_successor(
-    log: Path, own: FileIdentity | None, known: Collection[bytes | tuple[int, int]]
+    log: Path,
+    own: FileIdentity | None,
+    older: OlderFiles,
 ) -> Successor | None:
     """Say which file follows `own`, as things look now.
 
-    own: None where nothing was read yet. known: the keys of files that are older than own. None
-    where own still is the log, or nothing has followed yet. A renaming in progress may show
-    through: an answer is to be trusted only if asking again after opening the file gives the same,
-    and one that is not sure only if it stays for a while.
+    own: the file being read, held open, its head as far as it goes; None where none is. older: the
+    files that are older than it. None where own still is the log, or nothing has followed yet; a
+    file without content does not follow, as its writer may not have moved on to it. A renaming in
+    progress may show through: an answer is to be trusted only if asking again after opening the
+    file gives the same, and one whose link is not "next" only if it stays for a while.
     """
-    live = _live(log)
-    if own is not None and live is not None and _is_inode(live, own):
+    if own is not None and live_inode(log) == (own.device, own.inode):
         return None
-    siblings = _siblings(log)
-    places = [i for i, other in enumerate(siblings) if own is not None and _is_inode(other, own)]
-    if not places:
-        older = {*known, own.key} if own is not None else known
-        unread = [(p, i) for p, i, _ in rotated_files(log) if i.key not in older]
-        if unread:
-            path, identity = unread[0]
-            return Successor(path, identity.device, identity.inode, live=False, sure=own is None)
-        if live is None:
-            return None
-        return Successor(log, live.device, live.inode, live=True, sure=own is None)
-    this = siblings[places[-1]]
-    later = siblings[places[-1] + 1 :]
-    if not later and live is None:
-        return None
-    following = later[0] if later else live
-    if following is None:
-        return None
-    return Successor(
-        Path(following.path),
-        following.device,
-        following.inode,
-        live=not later,
-        sure=_adjacent(this.name, following.name),
-    )
+    files = list_files(log)
+    begin = _begin(files, own, older)
+    for index in _unread(files, begin + 1, own, older):
+        way = files[begin : index + 1] if begin >= 0 else []
+        alone = sum(not file.empty for file in files) == 1
+        return Successor(files[index], _link(way), alone, tuple(files[begin + 1 : index]))
+    return None
 
 
-def bytes_after(log: Path, own: tuple[int, int]) -> int:
-    """Return how many bytes lie in the files after the one with the device and inode `own`."""
-    live = _live(log)
-    if live is None or own == (live.device, live.inode):
+def bytes_after(log: Path, own: FileIdentity | None, older: OlderFiles) -> int:
+    """Return how many bytes, as stored, lie in the files after `own`."""
+    if own is not None and live_inode(log) == (own.device, own.inode):
         return 0
-    sizes = [((i.device, i.inode), size) for _, i, size in rotated_files(log)]
-    places = [index for index, (key, _) in enumerate(sizes) if key == own]
-    later = sizes[places[-1] + 1 :] if places else []
-    with contextlib.suppress(OSError):
-        return sum(size for _, size in later) + log.stat().st_size
-    return 0
+    files = list_files(log)
+    return sum(files[i].size for i in _unread(files, _begin(files, own, older) + 1, own, older))
 
 
-def _is_inode(file: _Sibling, own: FileIdentity) -> bool:
-    return (file.device, file.inode) == (own.device, own.inode)
+def find_file(log: Path, own: FileIdentity) -> tuple[LogFile | None, list[LogFile]]:
+    """Return the file that is, or holds what was in, `own`, and all that are older than it.
+
+    own has a head. Of several (a copy that is being made, an archive whose original is still there)
+    it is the youngest, which is complete. A file that cannot be read is known by its inode.
+    """
+    files = list_settled(log)
+    places = [
+        index
+        for index, file in enumerate(files)
+        if file.key == own.head or (file.start is None and file.is_inode(own.device, own.inode))
+    ]
+    return (files[places[-1]], files[: places[-1]]) if places else (None, [])
 
 
-def _adjacent(older: LogName, newer: LogName) -> bool:
-    """Whether no number is missing between two names; dates leave no gap to be seen."""
-    if older.number is None or older.date:
+def find_copy(log: Path, own: FileIdentity, start: bytes, older: OlderFiles) -> LogFile | None:
+    """Return the copy of a log that was emptied in place since; None if there is none.
+
+    own, start: what it was known by, and its first bytes. Where they held no complete line, the
+    copy is the first file that is not older, if it begins with them.
+    """
+    rotated = [f for f in list_settled(log) if not f.live and not f.is_inode(own.device, own.inode)]
+    if own.head:
+        copies = [f for f in rotated if f.key == own.head]
+        return copies[-1] if copies else None
+    for index in _unread(rotated, _begin(rotated, None, older) + 1, None, older):
+        first = rotated[index]
+        return first if start and (first.start or b"").startswith(start) else None
+    return None
+
+
+def _begin(files: list[LogFile], own: FileIdentity | None, older: OlderFiles) -> int:
+    """Return the place of own, or else of the newest file that is older; -1 without any."""
+    places = [index for index, file in enumerate(files) if own is not None and _is(file, own)]
+    return places[-1] if places else _newest(files, older)
+
+
+def _newest(files: list[LogFile], older: OlderFiles) -> int:
+    return max((index for index, file in enumerate(files) if file.key in older), default=-1)
+
+
+def _is(file: LogFile, own: FileIdentity) -> bool:
+    # own is held open, so that no other file can have got its inode.
+    return file.is_inode(own.device, own.inode) or (bool(own.head) and file.key == own.head)
+
+
+def _unread(
+    files: list[LogFile], begin: int, own: FileIdentity | None, older: OlderFiles
+) -> Iterator[int]:
+    """Yield the places of the files to be read, from the one at `begin` on."""
+    own_key = own.head if own is not None else b""
+    for index in range(begin, len(files)):
+        file = files[index]
+        done = bool(file.key) and (file.key == own_key or file.key in older)
+        if not (done or file.empty or any(_is_repeated(file, o) for o in files[index + 1 :])):
+            yield index
+
+
+def _is_repeated(file: LogFile, later: LogFile) -> bool:
+    """Whether what a file holds is there again in a later one, and more complete."""
+    if file.key and later.key == file.key:
         return True
-    return (newer.number or 0) == older.number - 1
+    in_progress = file.packed and not later.packed and later.name.age == file.name.age
+    return in_progress and (later.start or b"").startswith(file.start or b"")
 
 
-def _live(log: Path) -> _Sibling | None:
-    try:
-        status = log.stat()
-    except OSError:
-        return None
-    return _Sibling(str(log), LogName(log.name), status.st_dev, status.st_ino)
+def _link(way: list[LogFile]) -> Link:
+    if not way:
+        return "unknown"
+    return "next" if all(map(_adjacent, way, way[1:])) else "hole"
 
 
-@lru_cache(maxsize=4096)
-def _parse_suffix(suffix: str) -> LogName:
-    return parse_name("log" + suffix)
-
-
-def _siblings(log: Path) -> list[_Sibling]:
-    """Return the rotated, uncompressed files of a log, oldest first."""
-    found = []
-    with contextlib.suppress(OSError), os.scandir(log.parent) as entries:
-        for entry in entries:
-            if not entry.name.startswith((log.name + ".", log.name + "-")):
-                continue
-            # The suffix alone: the log's own name may look like a rotated one's.
-            name = _parse_suffix(entry.name.removeprefix(log.name))
-            if name.stem != "log" or name.compressed:
-                continue
-            with contextlib.suppress(OSError):
-                # Not entry.inode(): it is that of the moment the folder was read.
-                status = os.stat(entry.path)  # noqa: PTH116 - there may be a thousand of them
-                if stat.S_ISREG(status.st_mode):
-                    found.append(_Sibling(entry.path, name, status.st_dev, status.st_ino))
-    return sorted(found, key=lambda sibling: sibling.name.age)
+def _adjacent(older: LogFile, newer: LogFile) -> bool:
+    """Whether no number is missing between two names; dates leave no gap to be seen."""
+    if older.name.number is None or older.name.date:
+        return True
+    return older.name.number - (newer.name.number or 0) in (0, 1)

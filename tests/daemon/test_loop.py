@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from kernel_format import ExecOnKernel
 
 from auditrule.audit.reassembly import Reassembler
@@ -24,8 +25,6 @@ from auditrule.source.lines import LineCounts
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from auditrule.alerts.sink import Writable
 
@@ -123,6 +122,19 @@ def test_a_gap_is_told_before_what_follows_it() -> None:
     assert kept.told == [1, "log-gap", 9]
     assert kept.documents[1]["auditd"]["gap"]["before"]["sequence"] == 1
     assert kept.documents[1]["auditd"]["gap"]["after"]["sequence"] == 9
+
+
+@pytest.mark.parametrize("before", [[], attack(8)])
+def test_a_gap_is_not_told_where_nothing_is_missing(before: list[bytes]) -> None:
+    kept = Kept()
+    source = Hand()
+
+    def lose() -> None:
+        source.gaps += 1
+
+    source._batches = [before, lose, attack(9), None]
+    assert daemon(source, kept).run()
+    assert "log-gap" not in kept.told
 
 
 def test_lost_events_are_told_once_a_minute_in_one_document(

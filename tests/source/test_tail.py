@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditrule.source import succession
 from auditrule.source import tail as tail_module
 from auditrule.source.errors import SourceError
 from auditrule.source.rotation import find_successor
@@ -118,7 +119,7 @@ def test_a_first_line_beyond_the_limit_is_not_searched_without_end(log: Path) ->
 def test_a_log_that_is_not_there_yet_is_read_from_its_beginning(log: Path) -> None:
     with Tail(log) as tail:
         assert _drain(tail) == []
-        assert tail.position is None
+        assert (tail.position.file.head, tail.position.offset) == (b"", 0)
         _Writer(log).write(b"first\n")
         assert _drain(tail) == [b"first"]
 
@@ -286,13 +287,13 @@ def test_a_line_written_just_before_the_new_file_was_seen_is_given_first(
         assert _drain(tail) == [b"1"]
 
         def rotate_first(*arguments: Any) -> Any:
-            monkeypatch.setattr(tail_module, "find_successor", find_successor)
+            monkeypatch.setattr(succession, "find_successor", find_successor)
             writer.write(b"2\n")
             writer.rotate()
             writer.write(b"3\n")
             return find_successor(*arguments)
 
-        monkeypatch.setattr(tail_module, "find_successor", rotate_first)
+        monkeypatch.setattr(succession, "find_successor", rotate_first)
         assert _drain(tail) == [b"2", b"3"]
 
 
@@ -322,6 +323,7 @@ def test_names_with_dates_are_followed_too(log: Path) -> None:
 
 def test_compressed_neighbours_are_left_alone(log: Path) -> None:
     writer = _Writer(log)
+    writer.write(b"old\n")
     with Tail(log) as tail:
         writer.write(b"1\n")
         writer.rotate()
@@ -372,6 +374,7 @@ def test_a_new_log_that_may_not_be_read_yet_is_a_problem_and_not_a_loss(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = _Writer(log)
+    writer.write(b"before\n")
     with Tail(log) as tail:
         writer.write(b"one\n")
         writer.rotate()
@@ -381,7 +384,7 @@ def test_a_new_log_that_may_not_be_read_yet_is_a_problem_and_not_a_loss(
             def refuse(path: Path) -> int:
                 raise PermissionError(13, "Permission denied")
 
-            refusing.setattr(tail_module, "open_regular", refuse)
+            refusing.setattr(succession, "open_regular", refuse)
             assert _drain(tail) == [b"one"]
             assert tail.status().problem == "permission denied"
         assert _drain(tail) == [b"two"]
@@ -408,7 +411,6 @@ def test_position_and_lag_count_what_is_not_given_yet(log: Path) -> None:
         assert tail.status().lag == 6
         assert _drain(tail) == [b"one"]
         position = tail.position
-        assert position is not None
         assert (position.path, position.offset) == (log, 8)
         assert (position.file.inode, position.file.head) == (log.stat().st_ino, b"old")
         assert tail.status().lag == 2
@@ -463,7 +465,7 @@ def test_what_is_known_of_older_files_does_not_grow_with_the_rotations(log: Path
             writer.write(b"%d\n" % number)
             writer.rotate()
             tail.read(0)
-        assert len(tail._known) < 200
+        assert len(tail._files.older) < 200
 
 
 _STEPS = st.lists(

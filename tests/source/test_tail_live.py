@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from watchdog.observers.inotify import InotifyEmitter
 
+from auditrule.source import succession, watch
 from auditrule.source import tail as tail_module
-from auditrule.source import watch
 from auditrule.source.tail import Tail
 
 if TYPE_CHECKING:
@@ -49,6 +49,45 @@ for number in range(total):
         os.rename(path, path + ".1")
         kept += 1
         log = reopen()
+os.write(log, b"end\\n")
+"""
+
+# The same with logrotate's copytruncate, and with its compression of what is rotated (gzip writes
+# the archive beside the original and then removes that). argv: path, lines, lines a file, way.
+_LOGROTATE = """
+import os, shutil, sys, zlib
+path, total, each, way = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+def reopen():
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def compress(name):
+    packer = zlib.compressobj(wbits=31)
+    with open(name, "rb") as plain, open(name + ".gz", "wb", buffering=0) as packed:
+        while data := plain.read(1000):
+            packed.write(packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))
+        packed.write(packer.flush())
+    os.unlink(name)
+log = reopen()
+kept = 1
+for number in range(total):
+    line = b"%d %s\\n" % (number, b"x" * (number % 90))
+    half = len(line) // 2
+    os.write(log, line[:half])
+    os.write(log, line[half:])
+    if number % each == each - 1:
+        for old in range(kept, 0, -1):
+            for suffix in ("", ".gz"):
+                if os.path.exists(f"{path}.{old}{suffix}"):
+                    os.rename(f"{path}.{old}{suffix}", f"{path}.{old + 1}{suffix}")
+        kept += 1
+        if "copytruncate" in way:
+            shutil.copyfile(path, path + ".1")
+            os.ftruncate(log, 0)
+        else:
+            os.close(log)
+            os.rename(path, path + ".1")
+            log = reopen()
+        if "compress" in way:
+            compress(path + ".1")
 os.write(log, b"end\\n")
 """
 
@@ -108,6 +147,34 @@ def test_a_busy_writer_with_rotation_loses_and_repeats_nothing(
         assert lines == [b"%d %b" % (n, b"x" * (n % 90)) for n in range(total)] + [b"end"]
         status = tail.status()
         assert (status.rotations, status.gaps, status.means) == (total // each, 0, start)
+
+
+@pytest.mark.parametrize("way", ["copytruncate", "compress", "copytruncate, compress"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_logrotate_under_a_busy_writer_loses_and_repeats_nothing(
+    log: Path, way: str, restarts: bool
+) -> None:
+    total = 20_000
+    tail = Tail(log)
+    command = [sys.executable, "-c", _LOGROTATE, str(log), str(total), "250", way]
+    writer = subprocess.Popen(command)
+    lines: list[bytes] = []
+    gaps = 0
+    deadline = time.monotonic() + _LONG
+    try:
+        while lines[-1:] != [b"end"]:
+            assert time.monotonic() < deadline
+            lines += _read_until(tail, bool)
+            if restarts:
+                gaps += tail.gaps
+                tail.close()
+                tail = Tail(log, resume=tail.position)
+    finally:
+        tail.close()
+        writer.kill()
+        writer.wait()
+    assert lines == [b"%d %b" % (n, b"x" * (n % 90)) for n in range(total)] + [b"end"]
+    assert gaps + tail.gaps == 0
 
 
 @pytest.mark.usefixtures("seldom")
@@ -182,7 +249,7 @@ def test_other_files_of_the_folder_and_reading_itself_wake_nobody(
 def test_a_tail_is_watching_again_after_its_folder_was_replaced(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail_module, "_SETTLE", 0.01)
+    monkeypatch.setattr(succession, "SETTLE", 0.01)
     log.touch()
     with Tail(log) as tail:
         tail.read(0)

@@ -65,6 +65,8 @@ class Options:
 
 def run_daemon(options: Options) -> bool:
     """Run until a signal or the input's end; tell whether all went well."""
+    # auditd passes a SIGHUP on to a plugin that it has only just started; what it asks for is done.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = load_settings(options.config)
     except SettingsError as error:

@@ -204,17 +204,18 @@ class Daemon:
             return True
         # What the checkpoint passes over must be on the disk before it is.
         self.outlet.sync()
-        kept = self._memory.keep(
-            Recollection(
-                self.source.position,
-                self.reader.snapshot(),
-                self.detector.snapshot(),
-                self.outlet.last,
-                frozenset(self.outlet.written),
-            )
-        )
+        kept = self._memory.keep(self._recollection)
         self._dirty = not kept
         return kept
+
+    def _recollection(self) -> Recollection:
+        return Recollection(
+            self.source.position,
+            self.reader.snapshot(),
+            self.detector.snapshot(),
+            self.outlet.last,
+            frozenset(self.outlet.written),
+        )
 
 
 def _first_id(lines: Iterable[bytes]) -> EventId | None:

@@ -116,11 +116,11 @@ class Memory:
         """Return in how many seconds the state should be kept again."""
         return max(0.0, self._due - self._clock())
 
-    def keep(self, recollection: Recollection) -> bool:
-        """Keep the state in place of the one before; tell whether that worked."""
+    def keep(self, remember: Callable[[], Recollection]) -> bool:
+        """Keep what `remember` returns in place of the state before; tell whether that worked."""
         began = self._clock()
         try:
-            self.folder.save(recollection.to_state(self._source))
+            self.folder.save(remember().to_state(self._source))
         except OSError as error:
             self.errors += 1
             if self.failing is None:

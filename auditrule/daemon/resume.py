@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from auditrule.alerts.written import WrittenAlert
+    from auditrule.alerts.written import Written, WrittenAlert
     from auditrule.daemon.memory import Memory, Recollection
     from auditrule.pipeline import DocumentReader
     from auditrule.rules.detector import Detector
@@ -95,10 +95,10 @@ def find_beginning(
         known = recollection.written
         if alerts is None:
             return Beginning(start, recollection, known, recollection.last_alert)
-        since = written_since(alerts, recollection.last_alert)
+        since = _written(alerts, recollection.last_alert)
         last = since.newest.id if since.newest is not None else recollection.last_alert
         return Beginning(start, recollection, known | since.ids, last)
-    written = None if alerts is None else written_since(alerts, None)
+    written = None if alerts is None else _written(alerts, None)
     if written is None or written.newest is None or log is None:
         # A run that had a checkpoint has been here: all of what it has not seen is in the log.
         return Beginning("oldest" if is_damaged and log is not None else start)
@@ -114,6 +114,13 @@ def find_beginning(
         log,
     )
     return Beginning("oldest", None, written.ids, newest.id, is_gap=True)
+
+
+def _written(alerts: Path, last: str | None) -> Written:
+    written = written_since(alerts, last)
+    for problem in written.problems:
+        _log.warning("%s; alerts that are there may be written again", problem)
+    return written
 
 
 def _holds(log: Path, alert: WrittenAlert) -> bool:

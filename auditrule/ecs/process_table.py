@@ -9,7 +9,7 @@ exclusion hide an attack.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -293,10 +293,15 @@ class ProcessTable:
             return number
 
         def of_entry(entry: ProcessEntry) -> list[Any]:
+            owner = entry.owner
             return [
                 entry.pid,
                 of_image(entry.image),
-                astuple(entry.owner),
+                owner.user_id,
+                owner.user_name,
+                owner.group_id,
+                owner.group_name,
+                owner.interactive,
                 entry.started_ms,
                 entry.serial,
                 entry.ppid,
@@ -322,11 +327,14 @@ class ProcessTable:
         ]
 
         def to_entry(values: list[Any]) -> ProcessEntry:
-            pid, image, owner, *rest, rival = values
-            known = None if image is None else images[image]
-            other = None if rival is None else to_entry(rival)
-            entry = ProcessEntry(pid, known, Owner(*owner), *rest)
-            entry.rival = other
+            pid, image, user_id, user, group_id, group, interactive, *rest, rival = values
+            entry = ProcessEntry(
+                pid,
+                None if image is None else images[image],
+                Owner(user_id, user, group_id, group, interactive),
+                *rest,
+            )
+            entry.rival = None if rival is None else to_entry(rival)
             return entry
 
         self._entries.clear()

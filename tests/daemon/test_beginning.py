@@ -58,7 +58,7 @@ class Host:
             position = tail.position
         reader = new_reader().snapshot() | state
         left = Recollection(position, reader, detector().snapshot(), self.known[last - 1].id)
-        assert self.memory.keep(left)
+        assert self.memory.keep(lambda: left)
         return left
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_gives_way_to_what_the_alerts_prove(host: Host) -> 
 def test_a_stream_keeps_its_state_without_a_place(host: Host) -> None:
     host.write(1, 2)
     memory = Memory(host.folder, "-", interval=1)
-    memory.keep(Recollection(None, {}, {}, host.known[0].id))
+    memory.keep(lambda: Recollection(None, {}, {}, host.known[0].id))
     found = find_beginning(memory, log=None, alerts=host.alerts, start="end")
     assert found.recollection is not None
     assert found.written == host.ids(2)

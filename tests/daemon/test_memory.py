@@ -33,14 +33,14 @@ def folder(tmp_path: Path) -> Iterator[StateFolder]:
 def test_what_was_kept_is_recalled(folder: StateFolder) -> None:
     memory = Memory(folder, "/log", interval=1)
     assert memory.recall() == (None, False)
-    assert memory.keep(LEFT)
+    assert memory.keep(lambda: LEFT)
     assert Memory(folder, "/log", interval=1).recall() == (LEFT, False)
 
 
 def test_what_is_of_another_log_is_not_used_but_said(
     folder: StateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Memory(folder, "/log", interval=1).keep(LEFT)
+    Memory(folder, "/log", interval=1).keep(lambda: LEFT)
     assert Memory(folder, "/other", interval=1).recall() == (None, False)
     assert "of another input, /log" in caplog.text
 
@@ -69,10 +69,10 @@ def test_a_full_disk_is_said_once_counted_and_tried_again(
     memory = Memory(folder, "/log", interval=1)
     with monkeypatch.context() as patch:
         patch.setattr(folder, "save", fail)
-        assert [memory.keep(LEFT) for _ in range(3)] == [False] * 3
+        assert [memory.keep(lambda: LEFT) for _ in range(3)] == [False] * 3
     assert (memory.errors, memory.failing, memory.kept_at) == (3, "no space left on device", None)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert memory.keep(LEFT)
+    assert memory.keep(lambda: LEFT)
     assert memory.failing is None
     assert memory.kept_at is not None
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
@@ -89,13 +89,13 @@ def test_a_state_that_takes_long_is_kept_seldom(
     monkeypatch.setattr(folder, "save", save)
     memory = Memory(folder, "/log", interval=1, clock=clock)
     assert memory.due_in() == 0
-    memory.keep(LEFT)
+    memory.keep(lambda: LEFT)
     assert memory.due_in() == 1
     took = 0.5
-    memory.keep(LEFT)
+    memory.keep(lambda: LEFT)
     assert memory.due_in() == 10
     took = 60
-    memory.keep(LEFT)
+    memory.keep(lambda: LEFT)
     assert memory.due_in() == 60
     clock.now += 60
     assert memory.due_in() == 0

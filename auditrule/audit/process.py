@@ -8,7 +8,6 @@ that it was called by decides what it does.
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,11 @@ _COMM_BYTES = 15
 _DELETED = b" (deleted)"
 # Programs that do what the name they are called by says, and choose by argv[0].
 _MULTI_CALL = (b"busybox", b"toybox", b"coreutils")
-# The ELF loader of a dynamic program is a PATH of its event as a script's interpreter is.
-_LOADER = re.compile(rb"/ld(?:64|-musl-[^/]*|[-.][^/]*)?\.so[^/]*\Z|/ld-musl-[^/]*\Z")
+# Where nobody but root makes links, and paths with ".." are known to come from.
+_OF_ROOT = (b"/bin/", b"/etc/", b"/lib/", b"/sbin/", b"/usr/", b"/var/lib/dpkg/")
+# The kernel follows fewer from one script to the next (exec_binprm, fs/exec.c).
+_MOST_INTERPRETERS = 8
+_UP = frozenset({b"", b".", b".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ class Caller:
 class Exec:
     """A program that started.
 
-    `executable` is the program's path: the script's own for a ``#!`` script, else ``exe=``; `name`
-    its base name, without the mark of a deleted file, or the applet's for a multi-call binary.
-    `truncated` tells that the log lacks some of its arguments.
+    `executable` is the program's path: the script's own for a ``#!`` script, else ``exe=``, and for
+    a script too where the log does not tell its path (see `absolute`); `name` is its base name,
+    without the mark of a deleted file, or the applet's for a multi-call binary. `truncated` tells
+    that the log lacks some of its arguments, or all.
     """
 
     id: EventId
@@ -103,7 +106,9 @@ class Exit:
 def read_process_event(event: AuditEvent) -> Exec | Fork | Exit | None:
     """Return what `event` says of processes, None where it says nothing.
 
-    A failed call is nothing, and so is one whose SYSCALL record is lost.
+    A failed call is nothing, and so is one whose SYSCALL record is lost. An exec whose EXECVE
+    record is lost is one without arguments: a full backlog drops records of events that it has
+    let in (audit_log_start, kernel/audit.c), and the program runs all the same.
     """
     syscall = event.first("SYSCALL")
     if syscall is None:
@@ -112,7 +117,7 @@ def read_process_event(event: AuditEvent) -> Exec | Fork | Exit | None:
     arch, number = syscall.number("arch", 16), syscall.number("syscall")
     name = syscall_name(arch, number)
     kind = Deed.EXEC if executed else deed(name)
-    if kind is None or (kind is Deed.EXEC and not executed):
+    if kind is None:
         return None
     if kind in (Deed.EXEC, Deed.FORK) and syscall.token("success") != "yes":
         return None
@@ -134,13 +139,35 @@ def basename(path: bytes) -> bytes:
 def absolute(path: bytes, directory: bytes | None) -> bytes | None:
     """Return `path` as an absolute one, seen from `directory`; None where that is not known.
 
-    ``.`` and ``..`` are resolved by their text: the log does not tell where links lead.
+    ``.`` and ``..`` are resolved by their text, as the log does not tell where links lead. That is
+    exact at the beginning of a relative path, since `directory` is free of links. Farther on,
+    ``a/b/../..`` leaves from wherever a link named b leads to, and who may make that link would
+    choose what is read here; so such a path is not known, but where only root makes links. One
+    step up, as in ``bin/../lib``, ends where the link stands: the file itself could stand there.
     """
     if not path.startswith(b"/"):
         if directory is None or not directory.startswith(b"/"):
             return None
-        path = directory + b"/" + path
+        steps = path.split(b"/")
+        begin = next((at for at, step in enumerate(steps) if step not in _UP), len(steps))
+        directory = posixpath.normpath(b"/".join([directory, *steps[:begin]]))
+        path = b"/".join([directory, *steps[begin:]])
+    if b"/.." in path and not (path.startswith(_OF_ROOT) or _steps_up_once(path)):
+        return None
     return b"/" + posixpath.normpath(path).lstrip(b"/")
+
+
+def _steps_up_once(path: bytes) -> bool:
+    """Tell whether no ``..`` of `path` goes further up than the directory before it."""
+    below = True
+    for step in path.split(b"/"):
+        if step == b"..":
+            if not below:
+                return False
+            below = False
+        elif step not in (b"", b"."):
+            below = True
+    return True
 
 
 def _caller(syscall: Record, name: str | None) -> Caller | None:
@@ -229,15 +256,23 @@ def _script(paths: dict[int, bytes | None], arguments: tuple[bytes, ...]) -> byt
     script = paths.get(0)
     if script is None:
         return None
-    for depth in range(1, len(paths)):
+    for depth in range(1, min(len(paths), _MOST_INTERPRETERS + 1)):
         interpreter = paths.get(depth)
         if interpreter is None:
             may_be = depth + 1 in paths
         else:
-            may_be = arguments[:1] == (interpreter,) and not _LOADER.search(interpreter)
+            may_be = arguments[:1] == (interpreter,) and not _is_loader(interpreter)
         if may_be and script in arguments[1 : 2 * depth + 1]:
             return script
     return None
+
+
+def _is_loader(path: bytes) -> bool:
+    """Tell whether `path` is an ELF loader's, which a dynamic program has as its interpreter."""
+    name = basename(path)
+    if name.startswith((b"ld.so", b"ld64.so", b"ld-musl-")):
+        return True
+    return name.startswith((b"ld-", b"ld.")) and b".so" in name
 
 
 def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:

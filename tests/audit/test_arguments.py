@@ -3,7 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_format import execve_bodies
 
-from auditrule.audit.arguments import Arguments, assemble_arguments
+from auditrule.audit.arguments import (
+    Arguments,
+    _read_as_the_kernel_writes,
+    _read_by_grammar,
+    assemble_arguments,
+)
 from auditrule.audit.record import Record
 
 # Arguments end at a NUL, so they hold none.
@@ -34,6 +39,68 @@ def test_a_bare_argument_is_itself(written: str) -> None:
 def test_old_kernels_leave_out_empty_arguments() -> None:
     found = assemble('argc=4 a0="x" a3="y"')
     assert found == Arguments((b"x", b"", b"", b"y"), 4, False)
+
+
+def test_old_kernels_leave_out_an_empty_argument_at_the_beginning() -> None:
+    assert assemble('argc=3 a1="x" a2="y"') == Arguments((b"", b"x", b"y"), 3, False)
+
+
+def test_what_the_kernel_writes_is_not_left_to_the_grammar() -> None:
+    for body in execve_bodies([b"chmod", b"", b'"', b"x" * 5000, b"\xff" * 9000, b"=", b"a1=b"]):
+        assert _read_as_the_kernel_writes(f" {body}") is not None
+        assert _read_as_the_kernel_writes(f" {body}\x1dX=y") is not None
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "argc=2",
+                    "argc=",
+                    "argc",
+                    " ",
+                    "  ",
+                    "\t",
+                    "\x1d",
+                    "\r",
+                    "\0",
+                    "x",
+                    "a",
+                    "=",
+                    '"',
+                ),
+                *(
+                    'a0="x"',
+                    "a1=2F",
+                    'a1_len="5"',
+                    "a1_len=5",
+                    'a1[0]="x y"',
+                    "a1[1]=6G",
+                    "a1[",
+                    "'",
+                ),
+                *(
+                    "msg='a0=5'",
+                    "{",
+                    "}",
+                    "a3={x y}",
+                    "a4=x{y",
+                    'a5=x"y',
+                    'a6="',
+                    "a7=",
+                    "a08=é",
+                    "\xa0",
+                ),
+                *("a999999999=7", "a9999999999=7", "a1[9999999999]=7", "type=EXECVE", "²", "a²=5"),
+            ]
+        )
+    ).map("".join)
+    | st.text(st.characters(max_codepoint=255), max_size=30)
+)
+def test_what_is_read_without_the_grammar_is_what_the_grammar_says(body: str) -> None:
+    fast = _read_as_the_kernel_writes(body)
+    assert fast is None or fast == _read_by_grammar(body)
 
 
 @pytest.mark.parametrize(

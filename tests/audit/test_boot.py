@@ -30,8 +30,13 @@ def test_the_restart_of_auditd_alone_is_no_boot() -> None:
     assert boots(("SYSCALL", 50), ("DAEMON_START", 7), ("SYSCALL", 51), ("SYSCALL", 40)) == []
 
 
-def test_the_init_systems_record_is_a_boot_and_the_same_one_as_the_serials() -> None:
-    assert boots(("SYSCALL", 5), ("SYSTEM_BOOT", 9)) == [1]
+def test_the_init_systems_record_is_a_boot_where_serials_have_begun_anew() -> None:
+    assert boots(("SYSCALL", 50_000), ("SYSTEM_BOOT", 9), ("SYSCALL", 10)) == [1]
     assert boots(("SYSCALL", 500_000), ("SYSCALL", 1), ("SYSTEM_BOOT", 9), ("SYSCALL", 10)) == [1]
     second = (("SYSCALL", 500_000), ("SYSCALL", 5), ("SYSTEM_BOOT", 6))
     assert boots(*second, *second) == [1, 4]
+
+
+def test_the_init_systems_record_alone_which_a_container_can_send_too_is_no_boot() -> None:
+    assert boots(("SYSCALL", 5), ("SYSTEM_BOOT", 9), ("SYSCALL", 10)) == []
+    assert boots(("SYSCALL", 9000), ("SYSCALL", 9002), ("SYSTEM_BOOT", 9001)) == []

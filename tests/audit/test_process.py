@@ -206,6 +206,32 @@ def test_exits_tell_a_process_from_a_thread() -> None:
     assert (process.thread_only, thread.thread_only) == (False, True)
 
 
+def test_a_script_that_a_link_may_hide_is_known_by_its_name_and_interpreter_alone() -> None:
+    path = b"/proc/self/cwd/../../../var/lib/dpkg/info/x.postinst"
+    found = exec_of(
+        ExecOnKernel(
+            [b"/bin/sh", path], exe=b"/usr/bin/dash", comm=b"x.postinst", paths=[path, b"/bin/sh"]
+        )
+    )
+    assert (found.executable, found.name) == (b"/usr/bin/dash", b"x.postinst")
+
+
+@pytest.mark.parametrize("kept", [{b"SYSCALL"}, {b"SYSCALL", b"CWD"}, {b"SYSCALL", b"PROCTITLE"}])
+def test_an_exec_whose_arguments_are_lost_is_one_all_the_same(kept: set[bytes]) -> None:
+    deed = ExecOnKernel([b"chmod", b"+x", b"x"])
+    lines = [line for line in deed.lines() if line[5:].partition(b" ")[0] in kept]
+    found = read_process_event(event_of(lines))
+    assert isinstance(found, Exec)
+    assert (found.arguments.values, found.truncated) == ((), True)
+    assert (found.executable, found.name) == (b"/usr/bin/chmod", b"chmod")
+
+
+def test_a_failed_exec_is_none_with_and_without_its_arguments() -> None:
+    deed = ExecOnKernel([b"chmod"], success="no")
+    assert read_process_event(event_of(deed.lines())) is None
+    assert read_process_event(event_of(deed.lines()[:1])) is None
+
+
 def test_unset_ids_and_terminals_are_absent() -> None:
     caller = exec_of(ExecOnKernel([b"x"])).caller
     assert caller.tty is None
@@ -224,6 +250,14 @@ def test_unset_ids_and_terminals_are_absent() -> None:
         (b"/var/lib/dpkg/../../../srv/x", None, b"/srv/x"),
         (b"x", b"/srv", b"/srv/x"),
         (b"../../../x", b"/srv", b"/x"),
+        (b"..//.././x", b"/a/b/c", b"/a/x"),
+        (b"bin/../lib/x", b"/opt/app", b"/opt/app/lib/x"),
+        (b"/opt/app/bin/../lib/x/../y", None, b"/opt/app/lib/y"),
+        (b"/usr/share/x/../../lib/y", None, b"/usr/lib/y"),
+        # Where these lead, whoever makes links there decides.
+        (b"/proc/self/cwd/../../../var/lib/dpkg/x", None, None),
+        (b"/srv/a/../../var/lib/dpkg/x", None, None),
+        (b"a/./..//../../var/lib/dpkg/x", b"/home/ann", None),
         (b"x", None, None),
         (b"x", b"(unreachable)/y", None),
     ],

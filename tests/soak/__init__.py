@@ -1,0 +1,1 @@
+"""Runs that take long: what must hold however much the log holds."""

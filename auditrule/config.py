@@ -127,14 +127,14 @@ class ReassemblySettings(_Section):
 
     max_pending: Positive = 1000
     max_age: Seconds = 2.0
-    max_bytes: Positive = 64 << 20
+    max_bytes: Positive = 16 << 20
 
 
 class ProcessSettings(_Section):
     """``[processes]``: the limits of the process table, and whether /proc is asked."""
 
     max_processes: Positive = 65_536
-    max_bytes: Positive = 64 << 20
+    max_bytes: Positive = 16 << 20
     proc: bool = True
 
 

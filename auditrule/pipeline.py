@@ -113,12 +113,13 @@ class DocumentReader:
 
     def _documents(self, events: Iterable[AuditEvent]) -> Iterator[Document]:
         for event in events:
-            self.counts.events += 1
-            document = self._mapper.map(event)
-            if document is not None:
-                self.counts.execs += 1
-                self.counts.truncated += document.auditd.truncated is not None
-                yield document
+            for each in (*self._reassembler.over_before(event), event):
+                self.counts.events += 1
+                document = self._mapper.map(each)
+                if document is not None:
+                    self.counts.execs += 1
+                    self.counts.truncated += document.auditd.truncated is not None
+                    yield document
 
     def _pass_over(self, line: bytes, error: RecordError) -> None:
         self.counts.unparsed += 1

@@ -8,7 +8,7 @@ An alert is an ECS document of its own (``event.kind: alert``), complete without
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import Field
 
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 _SEVERITY = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _RULESET = "auditrule"
 _COMMAND_LENGTH = 300
+# Characters of a process's arguments in an alert. Shippers refuse lines of some megabytes.
+_MOST_TEXT = 262_144
 _MOST_DEEDS = 5
+_P = TypeVar("_P", bound="ProcessFields")
 
 
 class AlertEvent(Event):
@@ -135,6 +138,7 @@ def build_alert(
     documents: Sequence[Document], rule: Rule, join_keys: Sequence[object] = ()
 ) -> Alert:
     """Return the alert that `documents` are under `rule`: one, or those of a sequence in order."""
+    documents = [_bounded(each) for each in documents]
     document = documents[-1]
     event = AlertEvent(
         **document.event.model_dump(exclude={"kind"}),
@@ -167,6 +171,39 @@ def build_alert(
         threat=_threat(rule.threat),
         tags=rule.tags or None,
     )
+
+
+def _bounded(document: Document) -> Document:
+    """Return the document with its arguments cut where they are too long to be shipped.
+
+    An exec may have megabytes of them, and its caller chooses how many alerts it makes. They are
+    all looked at by rules; an alert has the first of them, and is marked as truncated.
+    """
+    process = document.process
+    cut = _cut(process)
+    parent = None if process.parent is None else _cut(process.parent)
+    if cut is process and parent is process.parent:
+        return document
+    return document.model_copy(
+        update={
+            "process": cut.model_copy(update={"parent": parent}),
+            "auditd": document.auditd.model_copy(update={"truncated": True}),
+        }
+    )
+
+
+def _cut(process: _P) -> _P:
+    args = process.args or ()
+    if sum(map(len, args)) + len(args) <= _MOST_TEXT:
+        return process
+    kept: list[str] = []
+    room = _MOST_TEXT
+    for argument in args:
+        kept.append(argument[:room])
+        room -= len(argument) + 1
+        if room <= 0:
+            break
+    return process.model_copy(update={"args": tuple(kept), "command_line": " ".join(kept)})
 
 
 def _sequence(documents: Sequence[Document], join_keys: Sequence[object]) -> MatchedSequence | None:

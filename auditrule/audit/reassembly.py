@@ -24,6 +24,8 @@ _ALONE = ("USER", "DAEMON_", "CRED_", "CRYPTO_", "ANOM_LOGIN", "ANOM_ROOT", "SER
 # nothing happened; one record out of its time must neither end the events that wait nor stop the
 # clock for those behind it.
 _JUMP_MS = 3_600_000
+# What a record takes besides its line.
+_RECORD_OVERHEAD = 250
 _LAST = frozenset({"PROCTITLE", "EOE"})
 
 
@@ -34,6 +36,8 @@ class _Pending:
     # The log's clock when the event's newest record came. Not the event's own time, which is the
     # call's entry and may lie far back (an exec from a slow file system).
     touched_ms: int = 0
+    # Whose exec this is, once that is known.
+    pid: int | None = None
 
 
 class Reassembler:
@@ -52,7 +56,7 @@ class Reassembler:
     """
 
     def __init__(
-        self, *, max_pending: int = 1000, max_age: float = 2.0, max_bytes: int = 64 << 20
+        self, *, max_pending: int = 1000, max_age: float = 2.0, max_bytes: int = 16 << 20
     ) -> None:
         if max_pending < 1 or max_bytes < 1 or max_age < 0:
             raise ValueError("the limits of reassembly must be positive")
@@ -61,6 +65,8 @@ class Reassembler:
         self._max_bytes = max_bytes
         # In order of the newest record: the first has waited longest.
         self._pending: OrderedDict[EventId, _Pending] = OrderedDict()
+        # The newest exec of each process among them.
+        self._execs: dict[tuple[str | None, int | None], EventId] = {}
         self._size = 0
         self._clock_ms = 0
         self._latest_ms = 0
@@ -81,13 +87,47 @@ class Reassembler:
                 return [AuditEvent(event_id, (record,), whole=True), *self._overdue()]
         pending = self._pending.setdefault(event_id, _Pending())
         pending.records.append(record)
-        pending.size += len(record.line)
-        self._size += len(record.line)
+        size = len(record.line) + _RECORD_OVERHEAD
+        pending.size += size
+        self._size += size
         pending.touched_ms = self._clock_ms
         self._pending.move_to_end(event_id)
+        over: list[AuditEvent] = []
+        if kind == "EXECVE" and pending.pid is None:
+            over = self._note_exec(event_id, pending)
         if kind in _LAST:
-            return [self._close(event_id, whole=True), *self._overdue()]
-        return self._overdue()
+            over.append(self._close(event_id, whole=True))
+        return over + self._overdue()
+
+    def _note_exec(self, event_id: EventId, pending: _Pending) -> list[AuditEvent]:
+        """Take note of whose exec this is; return the one before, which is over."""
+        pid = next((r.number("pid") for r in pending.records if r.type == "SYSCALL"), None)
+        if pid is None:
+            return []
+        earlier = self._execs.get((event_id.node, pid))
+        over = [] if earlier is None else [self._close(earlier, whole=False)]
+        pending.pid = pid
+        self._execs[event_id.node, pid] = event_id
+        return over
+
+    def over_before(self, event: AuditEvent) -> list[AuditEvent]:
+        """Return the execs that wait for records and cannot have any to come, as `event` shows.
+
+        A program whose PROCTITLE record was lost has finished its exec if it, or a child of it, has
+        done something else: `event` comes behind all that the kernel wrote of the exec, which the
+        rules have to know first.
+        """
+        if not self._execs:
+            return []
+        syscall = event.first("SYSCALL")
+        if syscall is None:
+            return []
+        over = []
+        for pid in (syscall.number("pid"), syscall.number("ppid")):
+            event_id = self._execs.get((event.id.node, pid))
+            if event_id is not None and event_id != event.id:
+                over.append(self._close(event_id, whole=False))
+        return over
 
     def flush(self) -> list[AuditEvent]:
         """Return all that is waiting, as at the end of the input or when a live log is quiet."""
@@ -106,13 +146,17 @@ class Reassembler:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
         self._pending.clear()
+        self._execs.clear()
         self._size = 0
         self._clock_ms, self._latest_ms = map(int, state["clock"])
         for touched_ms, lines in state["pending"]:
             records = [Record.parse(line.encode("latin-1")) for line in lines]
-            size = sum(len(record.line) for record in records)
-            self._pending[records[0].event_id] = _Pending(records, size, int(touched_ms))
+            size = sum(len(record.line) + _RECORD_OVERHEAD for record in records)
+            event_id = records[0].event_id
+            pending = self._pending[event_id] = _Pending(records, size, int(touched_ms))
             self._size += size
+            if any(record.type == "EXECVE" for record in records):
+                self._note_exec(event_id, pending)
 
     def _advance(self, time_ms: int) -> None:
         """Let the log's clock go on with the newest time; a jump is no time that has passed."""
@@ -139,4 +183,6 @@ class Reassembler:
     def _close(self, event_id: EventId, *, whole: bool) -> AuditEvent:
         pending = self._pending.pop(event_id)
         self._size -= pending.size
+        if pending.pid is not None:
+            self._execs.pop((event_id.node, pending.pid), None)
         return AuditEvent(event_id, tuple(pending.records), whole)

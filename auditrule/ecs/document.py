@@ -156,7 +156,7 @@ class AuditData(Fields):
 
 
 class Auditd(Fields):
-    """``auditd.*``: `truncated` is true where the log lacks some of the arguments."""
+    """``auditd.*``: `truncated` is true where the log, or an alert, lacks some of the arguments."""
 
     session: str | None = None
     user: AuditUser | None = None

@@ -47,7 +47,7 @@ class ProcProcesses:
     def _entry(self, snapshot: ProcessSnapshot) -> ProcessEntry:
         script = procfs.script_of(snapshot)
         path = script if script is not None else snapshot.exe
-        full = None if path is None else absolute(path, snapshot.cwd)
+        full = None if path is None else absolute(path, snapshot.cwd) or snapshot.exe
         name = basename(path) if path is not None else snapshot.comm
         return ProcessEntry(
             pid=snapshot.pid,
@@ -57,6 +57,7 @@ class ProcProcesses:
                 args=tuple(decode_text(argument) for argument in snapshot.args),
                 args_count=len(snapshot.args) or None,
                 working_directory=None if snapshot.cwd is None else decode_text(snapshot.cwd),
+                exe=None if snapshot.exe is None else decode_text(snapshot.exe),
             ),
             owner=Owner(
                 user_id=snapshot.euid,

@@ -149,6 +149,7 @@ class DocumentMapper:
             args=tuple(decode_text(value) for value in deed.arguments.values),
             args_count=deed.arguments.count,
             working_directory=_text(deed.directory),
+            exe=_text(caller.exe),
         )
         entry = ProcessEntry(
             caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
@@ -169,7 +170,8 @@ class DocumentMapper:
         # The record tells what the caller's exe is, which is its image unless that is a script:
         # then comm is the script's name, cut, and not the interpreter's.
         if caller.exe is not None and basename(caller.exe)[:_COMM_BYTES] == caller.comm:
-            image = Image(executable=_text(caller.exe), name=_text(basename(caller.exe)))
+            exe = _text(caller.exe)
+            image = Image(executable=exe, name=_text(basename(caller.exe)), exe=exe)
         parent = ProcessEntry(
             caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
         )
@@ -178,6 +180,7 @@ class DocumentMapper:
             parent=parent,
             child=deed.child,
             may_be_thread=deed.is_thread is None,
+            exe=_text(caller.exe),
         )
 
     def _owner(self, caller: Caller) -> Owner:

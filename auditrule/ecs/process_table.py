@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,23 +26,41 @@ _PROC_SLACK_MS = 1_500
 _PROC_TICK_MS = 20
 _REAPERS = frozenset({"systemd", "init", "containerd-shim-runc-v2", "conmon", "tini", "dumb-init"})
 _ENTRY_OVERHEAD = 1_000
+DELETED = " (deleted)"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a process runs, as text; a forked child shares its parent's image."""
+    """What a process runs, as text; a forked child shares its parent's image.
+
+    `exe` is the kernel's own word for it (``exe=``, ``/proc/PID/exe``): a script's interpreter.
+    """
 
     executable: str | None = None
     name: str | None = None
     args: tuple[str, ...] = ()
     args_count: int | None = None
     working_directory: str | None = None
+    exe: str | None = None
 
     @property
     def size(self) -> int:
-        """Roughly the bytes that it takes."""
-        texts = (self.executable, self.name, self.working_directory, *self.args)
-        return sum(len(text) for text in texts if text) + 60 * len(self.args)
+        """Roughly the bytes that it takes: a character may take four of them."""
+        texts = (self.executable, self.name, self.working_directory, self.exe)
+        return (
+            sum(map(getsizeof, self.args))
+            + 8 * len(self.args)
+            + sum(getsizeof(text) for text in texts if text is not None)
+        )
+
+    def is_of(self, exe: str | None) -> bool:
+        """Tell whether a process of which the kernel says `exe` may still run this.
+
+        A file that was deleted meanwhile has the mark of it behind its path.
+        """
+        if exe is None or self.exe is None:
+            return True
+        return exe.removesuffix(DELETED) == self.exe.removesuffix(DELETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +120,7 @@ class ProcessTable:
         self,
         *,
         max_processes: int = 65_536,
-        max_bytes: int = 64 << 20,
+        max_bytes: int = 16 << 20,
         live: LiveProcesses | None = None,
     ) -> None:
         if max_processes < 1 or max_bytes < 1:
@@ -136,23 +155,31 @@ class ProcessTable:
         self._put(host, entry)
 
     def fork(
-        self, host: str | None, *, parent: ProcessEntry, child: int, may_be_thread: bool
+        self,
+        host: str | None,
+        *,
+        parent: ProcessEntry,
+        child: int,
+        may_be_thread: bool,
+        exe: str | None = None,
     ) -> None:
         """Take a fork: `child` shares the image of its parent from the call's time on.
 
         `parent` describes the caller as the fork's own record does (its `started_ms` and `serial`
-        are the fork's), and introduces it where the table does not know it better. The record is
-        written when the call returns, so the child may have executed a program, or ended, before:
-        that was at or after the call's time, and stays. Anything older is a previous owner of the
-        pid. If that one has not ended, though ends are logged, then either it was killed, or
-        `child` is a number inside a container's pid namespace and names somebody else here: the
-        two are rivals, and the pid is nobody's until a record of its own tells its parent.
+        are the fork's), and introduces it where the table does not know it better. It does not if
+        it knows it by another file than `exe`, the caller's: then an exec of it was lost, and what
+        it ran before would be a wrong parent. The record is written when the call returns, so the
+        child may have executed a program, or ended, before: that was at or after the call's time,
+        and stays. Anything older is a previous owner of the pid. If that one has not ended, though
+        ends are logged, then either it was killed, or `child` is a number inside a container's pid
+        namespace and names somebody else here: the two are rivals, and the pid is nobody's until a
+        record of its own tells its parent.
         """
         self._forks_are_logged.add(host)
         self._settle(host, parent)
         at = parent.started_ms
         caller = self._alive(host, parent.pid, at)
-        if caller is None or caller.image is None:
+        if caller is None or caller.image is None or not caller.image.is_of(exe):
             caller = parent
             self._put(host, parent)
         caller.threads = caller.threads or may_be_thread
@@ -262,13 +289,16 @@ class ProcessTable:
 
         It was made while we looked, and every exec is logged: it had executed nothing then, but
         has perhaps since. So it ran what its own parent ran when it was made, if that is still the
-        one that made it.
+        one that made it. If not, only the kernel's word for its file is taken: its name and
+        arguments are its own to write, and it could pose as somebody whom a rule excludes.
         """
-        if self._filled_ms is None or found.started_ms < self._filled_ms or found.ppid is None:
+        if self._filled_ms is not None and found.started_ms < self._filled_ms:
             return found
-        maker = self._alive(None, found.ppid, found.started_ms + _PROC_TICK_MS)
+        maker = None
+        if found.ppid is not None:
+            maker = self._alive(None, found.ppid, found.started_ms + _PROC_TICK_MS)
         if maker is None or maker.image is None or _adopts(maker):
-            return found
+            return replace(found, image=_bare(found.image))
         return replace(found, image=maker.image)
 
     def snapshot(self) -> dict[str, Any]:
@@ -288,6 +318,7 @@ class ProcessTable:
                         image.args,
                         image.args_count,
                         image.working_directory,
+                        image.exe,
                     ]
                 )
             return number
@@ -322,8 +353,7 @@ class ProcessTable:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
         images = [
-            Image(path, name, tuple(args), count, folder)
-            for path, name, args, count, folder in state["images"]
+            Image(path, name, tuple(args), *others) for path, name, args, *others in state["images"]
         ]
 
         def to_entry(values: list[Any]) -> ProcessEntry:
@@ -358,6 +388,14 @@ class ProcessTable:
             _, gone = self._entries.popitem(last=False)
             self._size -= _size(gone)
             self.evictions += 1
+
+
+def _bare(image: Image | None) -> Image | None:
+    """Return what the kernel says of an image, without what the process says."""
+    if image is None or image.exe is None:
+        return None
+    name = image.exe.rpartition("/")[2].removesuffix(DELETED)
+    return Image(executable=image.exe, name=name or None, exe=image.exe)
 
 
 def _adopts(entry: ProcessEntry) -> bool:

@@ -176,3 +176,19 @@ def test_a_long_command_is_cut_in_the_message_and_whole_in_the_document(rule: Ru
 def test_printable_text_is_left_alone() -> None:
     assert printable("plain é 漢 text") == "plain é 漢 text"
     assert printable("\x1b\n\\") == "\\x1b\\n\\"
+
+
+def test_an_alert_has_no_more_of_the_arguments_than_shippers_take(rule: Rule) -> None:
+    long = ExecOnKernel([b"chmod", b"+x", b"/etc/rc.local", *[b"x" * 100_000] * 10])
+    child = ExecOnKernel([b"chmod", b"+x", b"/etc/rc.local"], pid=201, ppid=200, serial=43)
+    alert = build_alert([document(long)], rule)
+    assert alert.process.args is not None
+    assert alert.process.args[:3] == ("chmod", "+x", "/etc/rc.local")
+    assert alert.process.command_line == " ".join(alert.process.args)
+    assert len(alert.process.command_line) == 262_144
+    assert (alert.process.args_count, alert.auditd.truncated) == (13, True)
+    parent = build_alert([document(long, child)], rule).process.parent
+    assert parent is not None
+    assert len(parent.command_line or "") == 262_144
+    assert len(build_alert([document(long, child)], rule).to_json()) < 1_100_000
+    assert build_alert([document(child)], rule).auditd.truncated is None

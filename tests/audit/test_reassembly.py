@@ -162,6 +162,7 @@ def interleavings(draw: st.DrawFn) -> tuple[list[list[bytes]], list[bytes]]:
         ExecOnKernel(
             draw(st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\0", b"")), min_size=1)),
             serial=serial,
+            pid=200 + serial,
             millis=draw(st.integers(0, 999)),
             node=draw(st.sampled_from([None, "a"])),
             proctitle=draw(st.booleans()),
@@ -209,3 +210,42 @@ def test_every_record_but_a_late_eoe_is_in_exactly_one_event(
     assert len(came) == len(set(came))
     missing = {id(record): record for record in records if id(record) not in set(came)}
     assert {record.type for record in missing.values()} <= {"EOE"}
+
+
+def ids(events: Iterable[AuditEvent]) -> list[int]:
+    return [event.id.serial for event in events]
+
+
+def test_an_exec_is_over_when_its_process_or_a_child_does_something_else() -> None:
+    parent = ExecOnKernel([b"sh"], pid=100, ppid=1, serial=1, proctitle=False).lines()
+    other = ExecOnKernel([b"ls"], pid=300, ppid=1, serial=2, proctitle=False).lines()
+    child = ExecOnKernel([b"chmod"], pid=200, ppid=100, serial=3).lines()
+    again = ExecOnKernel([b"id"], pid=300, ppid=1, serial=4).lines()
+    reassembler = Reassembler()
+    assert run(reassembler, map(Record.parse, [*parent, *other])) == []
+    [event] = run(reassembler, map(Record.parse, child))
+    [over] = reassembler.over_before(event)
+    assert (over.id.serial, over.whole, len(over.records)) == (1, False, len(parent))
+    assert reassembler.over_before(event) == []
+    assert ids(run(reassembler, map(Record.parse, again))) == [2, 4]
+    assert len(reassembler) == 0
+
+
+def test_what_waits_and_is_no_exec_or_of_another_host_is_not_over() -> None:
+    opened = [rec("SYSCALL", 1, body="pid=100 ppid=1"), rec("PATH", 1, body="item=0")]
+    elsewhere = ExecOnKernel([b"sh"], pid=100, serial=2, node="b", proctitle=False).lines()
+    reassembler = Reassembler()
+    assert run(reassembler, [*opened, *map(Record.parse, elsewhere)]) == []
+    child = ExecOnKernel([b"chmod"], pid=200, ppid=100, serial=3).lines()
+    [event] = run(reassembler, map(Record.parse, child))
+    assert reassembler.over_before(event) == []
+
+
+def test_an_exec_that_was_taken_up_from_a_snapshot_is_over_likewise() -> None:
+    first = Reassembler()
+    run(first, map(Record.parse, ExecOnKernel([b"sh"], pid=100, proctitle=False).lines()))
+    second = Reassembler()
+    second.restore(first.snapshot())
+    child = ExecOnKernel([b"chmod"], pid=200, ppid=100, serial=43).lines()
+    [event] = run(second, map(Record.parse, child))
+    assert ids(second.over_before(event)) == [42]

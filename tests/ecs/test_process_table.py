@@ -8,7 +8,8 @@ HOST = None
 
 
 def entry(pid: int, name: str | None, at: int, serial: int = 1) -> ProcessEntry:
-    image = None if name is None else Image(executable=f"/bin/{name}", name=name)
+    path = f"/bin/{name}"
+    image = None if name is None else Image(executable=path, name=name, exe=path)
     return ProcessEntry(pid, image, Owner(user_id=0), at, serial)
 
 
@@ -60,6 +61,20 @@ def test_what_the_table_knows_is_better_than_the_forks_record() -> None:
     table.exec(HOST, entry(5, "postinst", 1000))
     forked(table, 5, 6, 1100, exe="dash")
     assert parent_name(table, 6, 1200) == "postinst"
+
+
+@pytest.mark.parametrize(
+    ("exe", "name"),
+    [("/bin/sh", "sh"), ("/bin/sh (deleted)", "sh"), (None, "sh"), ("/tmp/evil", None)],
+)
+def test_a_fork_by_another_program_shows_that_an_exec_was_lost(
+    exe: str | None, name: str | None
+) -> None:
+    table = ProcessTable()
+    table.exec(HOST, entry(5, "sh", 1_000))
+    table.fork(HOST, parent=entry(5, None, 2_000), child=6, may_be_thread=False, exe=exe)
+    assert parent_name(table, 6, 3_000) == name
+    assert parent_name(table, 5, 3_000) == name
 
 
 def test_a_child_that_has_executed_before_the_forks_record_keeps_its_image() -> None:
@@ -297,7 +312,32 @@ def test_a_daemon_starts_with_the_processes_that_run() -> None:
 
 
 def made(pid: int, name: str, at: int, ppid: int) -> ProcessEntry:
-    return ProcessEntry(pid, Image(name=name), Owner(), at, 0, ppid)
+    return ProcessEntry(pid, Image(name=name, exe=f"/bin/{name}"), Owner(), at, 0, ppid)
+
+
+def test_a_process_that_nobody_introduced_is_only_what_the_kernel_says() -> None:
+    # Its name and arguments it writes itself, such as those of a maintainer script.
+    posing = Image(
+        executable="/var/lib/dpkg/info/a.postinst",
+        name="a.postinst",
+        args=("/bin/sh", "/var/lib/dpkg/info/a.postinst"),
+        exe="/usr/bin/python3.11",
+    )
+    orphan = ProcessEntry(6, posing, Owner(), 50_000, 0, 1)
+    table = ProcessTable(live=Host(orphan, made(1, "init", 1, 0)))
+    table.fill([entry(1, "init", 1)], now_ms=30_000)
+    found = table.parent(HOST, 6, 60_000)
+    assert found is not None
+    assert found.image == Image(
+        executable="/usr/bin/python3.11", name="python3.11", exe="/usr/bin/python3.11"
+    )
+
+
+def test_a_process_whose_file_cannot_be_seen_is_not_known_by_what_it_says() -> None:
+    posing = Image(executable="/var/lib/dpkg/info/a.postinst", name="a.postinst")
+    table = ProcessTable(live=Host(ProcessEntry(6, posing, Owner(), 50_000, 0, 1)))
+    table.fill([], now_ms=30_000)
+    assert parent_name(table, 6, 60_000) is None
 
 
 def test_a_subshell_that_has_executed_since_was_what_its_maker_is() -> None:

@@ -20,6 +20,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -36,6 +37,19 @@ _EVENTS = 2_000_000
 _START = 1_700_000_000
 _WIDE = 1_000_000
 _LARGEST_PID = 4_194_304
+# Not ru_maxrss of getrusage(2): that begins with what the parent had when it forked.
+_PROGRAM = """
+import sys
+from pathlib import Path
+from auditrule.cli import main
+
+told = Path(sys.argv.pop(1))
+try:
+    main()
+finally:
+    status = Path("/proc/self/status").read_text().splitlines()
+    told.write_text(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
+"""
 
 
 def main() -> None:
@@ -61,19 +75,19 @@ def main() -> None:
 
 def replay_made_up_log(events: int) -> tuple[int, int]:
     """Replay a log of so many events; return the peak of resident memory, and the log's size."""
-    command = [sys.executable, "-m", "auditrule", "replay", "-", "--output", os.devnull]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT) as replay:
-        stream = replay.stdin
-        if stream is None:
-            raise RuntimeError("the replay has no standard input")
-        with stream:
-            size = write_log(stream, events)
-        # ru_maxrss is in units of 1,024 bytes on Linux (getrusage(2)).
-        _, status, usage = os.wait4(replay.pid, 0)
-        replay.returncode = os.waitstatus_to_exitcode(status)
-    if replay.returncode:
-        sys.exit(f"the replay ended with {replay.returncode}")
-    return usage.ru_maxrss * 1024, size
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "peak")
+        command = [sys.executable, "-c", _PROGRAM, str(told)]
+        command += ["replay", "-", "--output", os.devnull]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT) as replay:
+            stream = replay.stdin
+            if stream is None:
+                raise RuntimeError("the replay has no standard input")
+            with stream:
+                size = write_log(stream, events)
+        if replay.returncode:
+            sys.exit(f"the replay ended with {replay.returncode}")
+        return int(told.read_text()) * 1024, size
 
 
 def write_log(stream: IO[bytes], events: int) -> int:

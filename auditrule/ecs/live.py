@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditrule.audit.process import absolute, basename
 from auditrule.audit.text import decode_text
-from auditrule.ecs.process_table import Image, Owner, ProcessEntry
+from auditrule.ecs.process import Image, Owner, ProcessEntry
 from auditrule.source import procfs
 
 if TYPE_CHECKING:

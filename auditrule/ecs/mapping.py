@@ -27,12 +27,13 @@ from auditrule.ecs.document import (
     Tty,
 )
 from auditrule.ecs.ids import stable_id
-from auditrule.ecs.process_table import Image, Owner, ProcessEntry, ProcessTable
+from auditrule.ecs.process import Image, Owner, ProcessEntry
 
 if TYPE_CHECKING:
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.process import Caller
     from auditrule.audit.record import EventId
+    from auditrule.ecs.process_table import ProcessTable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMM_BYTES = 15

@@ -9,9 +9,10 @@ exclusion hide an attack.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from sys import getsizeof
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+from auditrule.ecs.process import Owner, ProcessEntry, entries_from_state, entries_to_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,76 +26,6 @@ _PROC_SLACK_MS = 1_500
 # The start of a process is told in ticks, cut off.
 _PROC_TICK_MS = 20
 _REAPERS = frozenset({"systemd", "init", "containerd-shim-runc-v2", "conmon", "tini", "dumb-init"})
-_ENTRY_OVERHEAD = 1_000
-DELETED = " (deleted)"
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What a process runs, as text; a forked child shares its parent's image.
-
-    `exe` is the kernel's own word for it (``exe=``, ``/proc/PID/exe``): a script's interpreter.
-    """
-
-    executable: str | None = None
-    name: str | None = None
-    args: tuple[str, ...] = ()
-    args_count: int | None = None
-    working_directory: str | None = None
-    exe: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Roughly the bytes that it takes: a character may take four of them."""
-        texts = (self.executable, self.name, self.working_directory, self.exe)
-        return (
-            sum(map(getsizeof, self.args))
-            + 8 * len(self.args)
-            + sum(getsizeof(text) for text in texts if text is not None)
-        )
-
-    def is_of(self, exe: str | None) -> bool:
-        """Tell whether a process of which the kernel says `exe` may still run this.
-
-        A file that was deleted meanwhile has the mark of it behind its path.
-        """
-        if exe is None or self.exe is None:
-            return True
-        return exe.removesuffix(DELETED) == self.exe.removesuffix(DELETED)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whom a process runs as; None where that is not known."""
-
-    user_id: int | None = None
-    user_name: str | None = None
-    group_id: int | None = None
-    group_name: str | None = None
-    interactive: bool | None = None
-
-
-@dataclass(slots=True)
-class ProcessEntry:
-    """One life of a pid.
-
-    `started_ms` is the time of the exec or fork that began this image (milliseconds since the
-    epoch), `serial` that event's serial, 0 where /proc told; `ppid` its parent then. `exited_ms`
-    is set once its end has been logged. `image` is None where a fork is known but not what its
-    parent ran. `threads` tells that it may have made threads, `maybe_thread` that it may be one
-    itself, whose end no record would tell. `rival` is another that has the same claim to the pid.
-    """
-
-    pid: int
-    image: Image | None
-    owner: Owner
-    started_ms: int
-    serial: int
-    ppid: int | None = None
-    exited_ms: int | None = None
-    threads: bool = False
-    maybe_thread: bool = False
-    rival: ProcessEntry | None = None
 
 
 class LiveProcesses(Protocol):
@@ -148,7 +79,7 @@ class ProcessTable:
     def forget(self, host: str | None) -> None:
         """Drop all processes of `host`, which has booted."""
         for key in [key for key in self._entries if key[0] == host]:
-            self._size -= _size(self._entries.pop(key))
+            self._size -= self._entries.pop(key).size
 
     def exec(self, host: str | None, entry: ProcessEntry) -> None:
         """Take the start of a program: the pid's image from now on."""
@@ -298,52 +229,15 @@ class ProcessTable:
         if found.ppid is not None:
             maker = self._alive(None, found.ppid, found.started_ms + _PROC_TICK_MS)
         if maker is None or maker.image is None or _adopts(maker):
-            return replace(found, image=_bare(found.image))
+            return replace(found, image=found.image and found.image.bare())
         return replace(found, image=maker.image)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the table as JSON values; an image that several processes share is in it once."""
-        images: list[list[Any]] = []
-        numbers: dict[int, int] = {}
-
-        def of_image(image: Image | None) -> int | None:
-            if image is None:
-                return None
-            number = numbers.setdefault(id(image), len(images))
-            if number == len(images):
-                images.append(
-                    [
-                        image.executable,
-                        image.name,
-                        image.args,
-                        image.args_count,
-                        image.working_directory,
-                        image.exe,
-                    ]
-                )
-            return number
-
-        def of_entry(entry: ProcessEntry) -> list[Any]:
-            owner = entry.owner
-            return [
-                entry.pid,
-                of_image(entry.image),
-                owner.user_id,
-                owner.user_name,
-                owner.group_id,
-                owner.group_name,
-                owner.interactive,
-                entry.started_ms,
-                entry.serial,
-                entry.ppid,
-                entry.exited_ms,
-                entry.threads,
-                entry.maybe_thread,
-                None if entry.rival is None else of_entry(entry.rival),
-            ]
-
+        """Return the table as JSON values."""
+        entries, images = entries_to_state(self._entries.values())
         return {
-            "entries": [[host, of_entry(entry)] for (host, _), entry in self._entries.items()],
+            "hosts": [host for host, _ in self._entries],
+            "entries": entries,
             "images": images,
             "filled": self._filled_ms,
             "forks": list(self._forks_are_logged),
@@ -351,26 +245,12 @@ class ProcessTable:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
-        images = [
-            Image(path, name, tuple(args), *others) for path, name, args, *others in state["images"]
-        ]
-
-        def to_entry(values: list[Any]) -> ProcessEntry:
-            pid, image, user_id, user, group_id, group, interactive, *rest, rival = values
-            entry = ProcessEntry(
-                pid,
-                None if image is None else images[image],
-                Owner(user_id, user, group_id, group, interactive),
-                *rest,
-            )
-            entry.rival = None if rival is None else to_entry(rival)
-            return entry
-
+        """Go on from a snapshot. Raises ValueError, KeyError, TypeError or IndexError if none."""
+        entries = entries_from_state(state["entries"], state["images"])
         self._entries.clear()
         self._size = 0
-        for host, values in state["entries"]:
-            self._put(host, to_entry(values))
+        for host, entry in zip(state["hosts"], entries, strict=True):
+            self._put(host, entry)
         self._filled_ms = state["filled"]
         self._forks_are_logged = set(state["forks"])
         self._exits_are_logged = set(state["exits"])
@@ -379,30 +259,17 @@ class ProcessTable:
         key = (host, entry.pid)
         old = self._entries.pop(key, None)
         if old is not None:
-            self._size -= _size(old)
+            self._size -= old.size
         self._entries[key] = entry
-        self._size += _size(entry)
+        self._size += entry.size
         while len(self._entries) > self._max_processes or (
             self._size > self._max_bytes and len(self._entries) > 1
         ):
             _, gone = self._entries.popitem(last=False)
-            self._size -= _size(gone)
+            self._size -= gone.size
             self.evictions += 1
-
-
-def _bare(image: Image | None) -> Image | None:
-    """Return what the kernel says of an image, without what the process says."""
-    if image is None or image.exe is None:
-        return None
-    name = image.exe.rpartition("/")[2].removesuffix(DELETED)
-    return Image(executable=image.exe, name=name or None, exe=image.exe)
 
 
 def _adopts(entry: ProcessEntry) -> bool:
     """Tell whether a process is one of those that the children of ended processes are given to."""
     return entry.pid == 1 or (entry.image is not None and entry.image.name in _REAPERS)
-
-
-def _size(entry: ProcessEntry) -> int:
-    size = _ENTRY_OVERHEAD + (entry.image.size if entry.image is not None else 0)
-    return size + (_size(entry.rival) if entry.rival is not None else 0)

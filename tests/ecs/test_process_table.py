@@ -2,7 +2,8 @@
 
 import pytest
 
-from auditrule.ecs.process_table import Image, Owner, ProcessEntry, ProcessTable
+from auditrule.ecs.process import Image, Owner, ProcessEntry
+from auditrule.ecs.process_table import ProcessTable
 
 HOST = None
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import auditrule
 from auditrule import eql
 from auditrule.eql.tree import EventQuery
-from auditrule.rules import Detector, Rule, index, load_rules
+from auditrule.rules import Detector, Rule, index, load_rules, needles
 from auditrule.rules.index import alternatives
 from auditrule.rules.model import RuleFile
 
@@ -95,7 +95,7 @@ def test_the_index_changes_nothing_in_what_matches(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "_MOST_KEPT", kept[0])
         patch.setattr(index, "_LONGEST_VALUE", kept[1])
-        patch.setattr(index, "_SHORTEST_PIECE", kept[2])
+        patch.setattr(needles, "_SHORTEST_PIECE", kept[2])
         # Twice: the second time it knows the values.
         for event in (*stream, *stream):
             for form in (event, nested(event)):

@@ -113,6 +113,8 @@ class Daemon:
         elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
             self._alert(self.reader.finish())
             self._dirty = True
+        if self.outlet.written and not lines and not self.reader.pending and self.source.is_drained:
+            self.outlet.caught_up()
         self._tell_losses()
         self.outlet.tend()
         if self._memory is not None and self._dirty and not self._memory.due_in():

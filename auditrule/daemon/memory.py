@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from auditrule.source.checkpoint import DamagedError
@@ -22,7 +21,6 @@ _log = logging.getLogger(__name__)
 # A checkpoint that takes long is written seldom: it is to take a twentieth of the time at most.
 _SHARE = 20
 _MOST_SECONDS = 60.0
-_MOST_WRITTEN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Recollection:
             "reader": self.reader,
             "rules": self.rules,
             "last_alert": self.last_alert,
-            "written": list(islice(self.written, _MOST_WRITTEN)),
+            "written": list(self.written),
         }
 
     @classmethod

@@ -78,6 +78,14 @@ class Outlet:
         if self._awaited is not None and event_id == self._awaited:
             self._awaited = None
 
+    def caught_up(self) -> None:
+        """Take notice that all of the log was read, and no event of it waits for records.
+
+        What an earlier run has written cannot be made again after that.
+        """
+        if self._awaited is None:
+            self.written.clear()
+
     def tend(self) -> None:
         """Let the sink do what time alone makes due."""
         self._sink.tend()

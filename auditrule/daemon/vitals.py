@@ -58,6 +58,7 @@ class Vitals:
         self._watchdog = notify.watchdog_interval()
         self._next_watchdog = self._next_health = 0.0
         self._failing: set[Path] = set()
+        self._problem: str | None = None
         self._metrics: Metrics | None = None
         self._server: MetricsServer | None = None
         self._latest: Health | None = None
@@ -99,6 +100,7 @@ class Vitals:
         self._next_health = time.monotonic() + _INTERVAL
         tell_suppressed()
         health = self._latest = self._measure()
+        self._say_problem(health.log_problem)
         notify.status(_summary(health))
         if self._memory is not None:
             folder = self._memory.folder.path
@@ -106,6 +108,16 @@ class Vitals:
         metrics, textfile = self._metrics, self._textfile
         if metrics is not None and textfile is not None:
             self._try(textfile, lambda: metrics.write_textfile(textfile))
+
+    def _say_problem(self, problem: str | None) -> None:
+        """Say once that the log cannot be read, and that it can again."""
+        if problem == self._problem:
+            return
+        if problem is None:
+            _log.warning("%s can be read again", self._source)
+        else:
+            _log.error("%s: %s; waiting until it can be read", self._source, problem)
+        self._problem = problem
 
     def _try(self, path: Path, write: Callable[[], None]) -> None:
         try:

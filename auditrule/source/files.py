@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auditrule.source.archive import LogStream
 from auditrule.source.codecs import MAGIC_SIZE, recognise
-from auditrule.source.errors import SourceError
+from auditrule.source.errors import SourceError, plain_reason
 from auditrule.source.names import LogName, parse_name
 
 HEAD_SIZE = 512
@@ -119,6 +119,17 @@ def live_inode(log: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def unreachable(log: Path) -> str | None:
+    """Return why nobody can tell whether the log is there, None where it can be told."""
+    try:
+        log.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return plain_reason(error)
+    return None
 
 
 def _list(log: Path, *, strict: bool) -> list[LogFile]:

@@ -42,6 +42,7 @@ class StreamSource:
 
     gaps = 0
     position = None
+    is_drained = True
 
     def read(self, timeout: float) -> list[bytes] | None:
         """Return the next lines, as LineSource says."""

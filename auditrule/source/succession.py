@@ -16,6 +16,7 @@ from auditrule.source.files import (
     list_settled,
     live_inode,
     open_regular,
+    unreachable,
 )
 from auditrule.source.lines import LineSplitter
 from auditrule.source.opened import given, last_line_start, start_reading
@@ -231,7 +232,8 @@ class Succession:
         identity = _held(own)
         found = find_successor(self._log, identity, self.older)
         if found is None:
-            self._doubt = self.problem = None
+            self._doubt = None
+            self.problem = unreachable(self._log)
             if own is None and self.resume is None:
                 self._hold_awaited()
             return None

@@ -160,6 +160,12 @@ class Tail:
             return self._before
         return self._files.awaited()
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that is written was given as lines; costs a few system calls."""
+        files = self._files
+        return files.resume is None and files.problem is None and files.lag(self._file) == 0
+
     def status(self) -> TailStatus:
         """Tell how the tail is doing; costs a few system calls."""
         return TailStatus(

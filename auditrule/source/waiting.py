@@ -31,6 +31,10 @@ class LineSource(Protocol):
         """How often lines are known to be missing; raised before what follows is given."""
 
     @property
+    def is_drained(self) -> bool:
+        """Whether all that is there now was given; not asked for after every read()."""
+
+    @property
     def position(self) -> Position | None:
         """Where the next line begins."""
 

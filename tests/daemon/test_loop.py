@@ -33,6 +33,7 @@ class Hand:
     """Gives what it is handed, one batch a read(); a callable is called first. None ends it."""
 
     position = None
+    is_drained = True
 
     def __init__(self, *batches: list[bytes] | Callable[[], None] | None) -> None:
         self._batches = list(batches)
@@ -223,3 +224,13 @@ def test_new_rules_go_on_with_what_the_old_ones_hold_open() -> None:
     assert running.detector is made[0]
     assert (running.reloads, running.failed_reloads) == (1, 1)
     assert kept.told == [1, 2]
+
+
+@pytest.mark.parametrize("drained", [True, False])
+def test_what_was_written_before_is_known_until_all_of_the_log_was_read(drained: bool) -> None:
+    kept = Kept()
+    outlet = Outlet(kept, written={"an alert that is not made again"})
+    source = Hand(attack(1), [], None)
+    source.is_drained = drained
+    daemon(source, kept, outlet=outlet).run()
+    assert bool(outlet.written) is not drained

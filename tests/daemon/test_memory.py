@@ -37,6 +37,13 @@ def test_what_was_kept_is_recalled(folder: StateFolder) -> None:
     assert Memory(folder, "/log", interval=1).recall() == (LEFT, False)
 
 
+def test_the_ids_of_all_that_may_be_made_again_are_kept(folder: StateFolder) -> None:
+    many = Recollection(None, {}, {}, "last", frozenset(map(str, range(30_000))))
+    memory = Memory(folder, "/log", interval=1)
+    assert memory.keep(lambda: many)
+    assert memory.recall() == (many, False)
+
+
 def test_what_is_of_another_log_is_not_used_but_said(
     folder: StateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:

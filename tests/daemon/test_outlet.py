@@ -74,6 +74,15 @@ def test_what_may_still_come_again_is_known_for_the_next_checkpoint() -> None:
     assert (outlet.last, outlet.written) == ("c", {"b"})
 
 
+def test_what_was_written_is_forgotten_when_all_of_the_log_was_read() -> None:
+    outlet = Outlet(Kept(), written={"a"}, awaited="x")
+    outlet.caught_up()
+    assert outlet.written == {"a"}
+    outlet.passed("x")
+    outlet.caught_up()
+    assert outlet.written == set()
+
+
 def test_alerts_are_held_back_until_the_awaited_event_has_passed() -> None:
     kept = Kept()
     outlet = Outlet(kept, written={"x1"}, awaited="x", last="x1")

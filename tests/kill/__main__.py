@@ -1,0 +1,14 @@
+"""`python -m tests.kill`: kill the daemon any number of times, and print what was lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The tests import one another by module name, from the folder that pytest also puts there.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kill.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -89,10 +89,10 @@ def test_what_the_kernels_rate_limit_drops_is_lost(tmp_path: Path) -> None:
             auditctl("-r", "0")
         run_execs(5, 1)
         watch = watched(auditd)
-        assert auditd.lost > 0
+        lost = auditd.lost
     watch.finish()
-    # The kernel counts records, of which an exec has seven.
-    assert 0 < watch.lost <= 205
+    # The kernel counts records, of which each event has one at least.
+    assert 0 < watch.lost <= lost
     assert watch.reports["rate_limited"] == 1
 
 

@@ -28,13 +28,12 @@ from auditrule.daemon.permissions import needless_root
 from auditrule.daemon.reload import Reloader
 from auditrule.daemon.resume import take_up
 from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector, refuse_unsafe
-from auditrule.daemon.rulewatch import RuleWatch
+from auditrule.daemon.rulewatch import RuleWatching
 from auditrule.daemon.vitals import Vitals
 from auditrule.ecs.live import ProcProcesses
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import DocumentReader
-from auditrule.resources import bundled_rules
 from auditrule.source.accounts import Accounts
 from auditrule.source.checkpoint import StateError, StateFolder
 from auditrule.source.errors import SourceError, plain_reason
@@ -114,7 +113,9 @@ def _run(
     )
     lines = _open_source(settings, log, beginning)
     stack.callback(lines.close)
-    reloader = Reloader(settings, config=options.config, rules=options.rules)
+    watching = RuleWatching(control.reload)
+    stack.callback(watching.close)
+    reloader = Reloader(settings, config=options.config, rules=options.rules, watch=watching.watch)
     daemon = Daemon(
         source=lines,
         reader=reader,
@@ -139,9 +140,7 @@ def _run(
         )
     )
     control.alive = vitals.tick
-    if settings.rules.watch:
-        places = list(options.rules or settings.rules.paths) or [bundled_rules()]
-        stack.callback(RuleWatch(places, control.reload).close)
+    reloader.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: control.stop())
     signal.signal(signal.SIGHUP, lambda *_: control.reload())

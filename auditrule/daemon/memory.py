@@ -62,6 +62,18 @@ class Recollection:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What there was to recall: nothing, what a run left, or that it is of no use any more.
+
+    `is_damaged`: a run was here, and its checkpoint is lost. `is_foreign`: it read another input.
+    """
+
+    recollection: Recollection | None = None
+    is_damaged: bool = False
+    is_foreign: bool = False
+
+
 class Memory:
     """Keeps the state of a daemon that reads `source` in a folder, every so often.
 
@@ -87,24 +99,21 @@ class Memory:
         self.kept_at: float | None = None
         self.failing: str | None = None
 
-    def recall(self) -> tuple[Recollection | None, bool]:
-        """Return what the last run left, if it is of use, and whether something of use is lost.
-
-        What is damaged is set aside. What is of another input counts as nothing.
-        """
+    def recall(self) -> Recalled:
+        """Return what the last run left; what is damaged is set aside."""
         try:
             state = self.folder.load()
             if state is None:
-                return None, False
+                return Recalled()
             if state.get("source") != self._source:
                 _log.warning(
                     "the checkpoint is of another input, %s; it is not used", state.get("source")
                 )
-                return None, False
-            return Recollection.from_state(state), False
+                return Recalled(is_foreign=True)
+            return Recalled(Recollection.from_state(state))
         except (DamagedError, ValueError, KeyError, TypeError) as error:
             self.set_aside(str(error))
-            return None, True
+            return Recalled(is_damaged=True)
 
     def set_aside(self, reason: str) -> None:
         """Put the checkpoint out of the way, since it is of no use for that reason."""

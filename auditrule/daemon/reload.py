@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from auditrule.config import Settings, SettingsError, load_settings
 from auditrule.daemon.logs import set_up_logging
 from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector, refuse_unsafe
+from auditrule.resources import bundled_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from auditrule.rules.detector import Detector
@@ -25,7 +26,8 @@ class Reloader:
     """Prepares what a daemon goes on with; a set that is bad in any way changes nothing.
 
     `config` is the settings file as it was named, `rules` the paths that the command line names in
-    place of the settings'. `last_error` is why the last reload was refused, None if it was not.
+    place of the settings'. `watch` is told which paths to watch for changes. `last_error` is why
+    the last reload was refused, None if it was not.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class Reloader:
         *,
         config: Path | None,
         rules: Sequence[Path],
+        watch: Callable[[Sequence[Path]], None],
     ) -> None:
         self._settings = settings
         self._config = config
         self._rules = rules
+        self._watch = watch
         self.last_error: str | None = None
 
     def __call__(self) -> Detector | None:
@@ -61,4 +65,10 @@ class Reloader:
                 _log.warning("[%s] has changed, which takes a restart to hold", name)
         set_up_logging(settings.logging.level, settings.logging.format)
         self._settings = settings
+        self.watch()
         return detector
+
+    def watch(self) -> None:
+        """Have the rules watched that the settings name, if they say so."""
+        paths = self._rules or self._settings.rules.paths or [bundled_rules()]
+        self._watch(paths if self._settings.rules.watch else ())

@@ -85,12 +85,14 @@ def find_beginning(
 
     A checkpoint tells it all. Where there is none, the newest alert proves how far the log was
     read, and the log is read again up to there, to know its processes and open sequences; if that
-    place is gone, all that is left is new. Without any alert, this is the first run: `start` says.
+    place is gone, all that is left is new. Without any alert, or where the run before read another
+    log, this is the first run of this one: `start` says.
     """
     if memory is None:
         return Beginning(start)
-    recollection, damaged_now = memory.recall()
-    is_damaged = is_damaged or damaged_now
+    recalled = memory.recall()
+    recollection = recalled.recollection
+    is_damaged = is_damaged or recalled.is_damaged
     if recollection is not None:
         known = recollection.written
         if alerts is None:
@@ -103,6 +105,8 @@ def find_beginning(
         # A run that had a checkpoint has been here: all of what it has not seen is in the log.
         return Beginning("oldest" if is_damaged and log is not None else start)
     newest = written.newest
+    if recalled.is_foreign:
+        return Beginning(start, None, written.ids, newest.id)
     if _holds(log, newest):
         _log.warning(
             "there is no checkpoint; reading %s again up to the event of the newest alert", log

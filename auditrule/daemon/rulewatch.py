@@ -31,6 +31,32 @@ _SETTLE = 1.0
 _POLLING_INTERVAL = 5.0
 
 
+class RuleWatching:
+    """Watches the paths that it was told last, until it is closed."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._paths: tuple[Path, ...] = ()
+        self._watch: RuleWatch | None = None
+
+    def watch(self, paths: Iterable[Path]) -> None:
+        """Watch these paths from now on, and no others."""
+        wanted = tuple(paths)
+        if wanted == self._paths:
+            return
+        self.close()
+        self._paths = wanted
+        if wanted:
+            self._watch = RuleWatch(wanted, self._notify)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._paths = ()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+
 class RuleWatch(FileSystemEventHandler):
     """Calls notify() from a thread of its own when files at some paths have changed, and settled.
 

@@ -134,6 +134,14 @@ def test_a_damaged_checkpoint_gives_way_to_what_the_alerts_prove(host: Host) -> 
     assert host.begin().awaited == host.known[0].event.id
 
 
+def test_another_log_than_before_is_begun_where_the_settings_say(host: Host) -> None:
+    host.write(1, 2)
+    host.keep(2)
+    memory = Memory(host.folder, "/another/audit.log", interval=1)
+    found = find_beginning(memory, log=host.log, alerts=host.alerts, start="end")
+    assert found == Beginning("end", written=host.ids(1, 2), last=host.known[1].id)
+
+
 def test_a_stream_keeps_its_state_without_a_place(host: Host) -> None:
     host.write(1, 2)
     memory = Memory(host.folder, "-", interval=1)

@@ -177,7 +177,7 @@ def test_with_a_memory_the_end_keeps_what_waits_and_reads_no_more(tmp_path: Path
         source = Hand(attack(1, proctitle=False), control.stop, attack(2))
         assert daemon(source, kept, control, memory=memory).run()
         assert kept.told == []
-        left, _ = memory.recall()
+        left = memory.recall().recollection
     assert left is not None
     assert len(left.reader["reassembly"]["pending"]) == 1
     assert kept.syncs > 0
@@ -188,7 +188,7 @@ def test_the_end_of_a_stream_ends_what_waits(tmp_path: Path) -> None:
     with StateFolder(tmp_path / "state") as folder:
         memory = Memory(folder, "-", interval=0)
         assert daemon(Hand(attack(1, proctitle=False), None), kept, memory=memory).run()
-        left, _ = memory.recall()
+        left = memory.recall().recollection
     assert kept.told == [1]
     assert left is not None
     assert left.reader["reassembly"]["pending"] == []
@@ -202,7 +202,7 @@ def test_nothing_is_kept_while_alerts_are_held_back(tmp_path: Path) -> None:
         outlet = Outlet(kept, awaited="an event that does not come")
         source = Hand(attack(1), lambda: None, None)
         daemon(source, kept, memory=memory, outlet=outlet).run()
-        assert memory.recall() == (None, False)
+        assert memory.recall().recollection is None
         # Nothing new is to be kept, so it waits for lines and does not spin.
         assert source.waits[-1] > 0
     assert kept.told == []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditrule.daemon.memory import Memory, Recollection
+from auditrule.daemon.memory import Memory, Recalled, Recollection
 from auditrule.source.checkpoint import StateFolder
 
 if TYPE_CHECKING:
@@ -32,23 +32,23 @@ def folder(tmp_path: Path) -> Iterator[StateFolder]:
 
 def test_what_was_kept_is_recalled(folder: StateFolder) -> None:
     memory = Memory(folder, "/log", interval=1)
-    assert memory.recall() == (None, False)
+    assert memory.recall() == Recalled()
     assert memory.keep(lambda: LEFT)
-    assert Memory(folder, "/log", interval=1).recall() == (LEFT, False)
+    assert Memory(folder, "/log", interval=1).recall() == Recalled(LEFT)
 
 
 def test_the_ids_of_all_that_may_be_made_again_are_kept(folder: StateFolder) -> None:
     many = Recollection(None, {}, {}, "last", frozenset(map(str, range(30_000))))
     memory = Memory(folder, "/log", interval=1)
     assert memory.keep(lambda: many)
-    assert memory.recall() == (many, False)
+    assert memory.recall() == Recalled(many)
 
 
 def test_what_is_of_another_log_is_not_used_but_said(
     folder: StateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     Memory(folder, "/log", interval=1).keep(lambda: LEFT)
-    assert Memory(folder, "/other", interval=1).recall() == (None, False)
+    assert Memory(folder, "/other", interval=1).recall() == Recalled(is_foreign=True)
     assert "of another input, /log" in caplog.text
 
 
@@ -60,7 +60,7 @@ def test_a_state_of_another_shape_is_set_aside(
     folder: StateFolder, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.save({**LEFT.to_state("/log"), **change})
-    assert Memory(folder, "/log", interval=1).recall() == (None, True)
+    assert Memory(folder, "/log", interval=1).recall() == Recalled(is_damaged=True)
     assert not folder.file.exists()
     assert "the checkpoint is damaged" in caplog.text
     assert list(folder.path.glob("checkpoint.damaged-*"))

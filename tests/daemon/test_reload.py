@@ -10,7 +10,7 @@ import pytest
 from auditrule.config import load_settings
 from auditrule.daemon.reload import Reloader
 from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector
-from auditrule.daemon.rulewatch import RuleWatch
+from auditrule.daemon.rulewatch import RuleWatch, RuleWatching
 from auditrule.resources import bundled_rules
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def settings_file(tmp_path: Path, text: str) -> Path:
 
 
 def reloader(config: Path) -> Reloader:
-    return Reloader(load_settings(config), config=config, rules=())
+    return Reloader(load_settings(config), config=config, rules=(), watch=lambda paths: None)
 
 
 def test_rules_are_read_again(tmp_path: Path, rules: Path) -> None:
@@ -146,3 +146,37 @@ def test_a_rule_file_of_its_own_is_watched_and_not_its_neighbours(rules: Path) -
         assert noticed.wait(20)
     finally:
         watch.close()
+
+
+def test_a_reload_watches_what_the_new_settings_name(tmp_path: Path, rules: Path) -> None:
+    told: list[list[Path]] = []
+    config = settings_file(tmp_path, "[rules]\nwatch = false\n")
+    reload = Reloader(
+        load_settings(config),
+        config=config,
+        rules=(),
+        watch=lambda paths: told.append(list(paths)),
+    )
+    reload.watch()
+    config.write_text(f'[rules]\nwatch = true\npaths = ["{rules}"]\n')
+    assert reload() is not None
+    assert told == [[], [rules]]
+
+
+def test_other_paths_are_watched_when_told(rules: Path, tmp_path: Path) -> None:
+    noticed = threading.Event()
+    other = tmp_path / "other"
+    other.mkdir()
+    watching = RuleWatching(noticed.set)
+    try:
+        watching.watch([other])
+        watching.watch([rules])
+        (rules / "new.toml").write_text("")
+        assert noticed.wait(20)
+        noticed.clear()
+        watching.watch([])
+        watching.watch([other])
+        (other / "new.toml").write_text("")
+        assert noticed.wait(20)
+    finally:
+        watching.close()

@@ -559,13 +559,14 @@ def test_a_tail_is_drained_when_all_that_is_written_was_given(tmp_path: Path) ->
     log = tmp_path / "audit.log"
     log.write_bytes(b"1\n2\n")
     with Tail(log, start="beginning") as tail:
-        assert not tail.is_drained
+        states = [tail.is_drained]
         assert tail.read(0) == [b"1", b"2"]
-        assert tail.is_drained
+        states.append(tail.is_drained)
         with log.open("ab") as file:
             file.write(b"half a line")
         assert tail.read(0) == []
-        assert not tail.is_drained
+        states.append(tail.is_drained)
+    assert states == [False, True, False]
 
 
 def test_a_tail_whose_place_is_not_found_yet_is_not_drained(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ class Vitals:
     def ready(self) -> None:
         """Tell that the daemon follows its input."""
         self._write()
+        # Soon after the first look at it there is more to tell.
+        self._next_health = time.monotonic() + 1
         notify.ready()
 
     def tick(self) -> None:

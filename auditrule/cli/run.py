@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from auditrule.alerts.file import AlertFile
-from auditrule.alerts.retrying import RetryingSink
+from auditrule.alerts.retrying import RetryingSink, SinkStoppedError
 from auditrule.alerts.sink import StreamSink
 from auditrule.audit.reassembly import Reassembler
 from auditrule.config import DEFAULT_FILE, SettingsError, load_settings
@@ -127,7 +127,7 @@ def _run(
         max_age=settings.reassembly.max_age,
         memory=memory,
         reload=reloader,
-        follows_a_gap=beginning.is_gap,
+        behind=beginning.behind,
     )
     vitals = stack.enter_context(
         Vitals(
@@ -144,13 +144,17 @@ def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: control.stop())
     signal.signal(signal.SIGHUP, lambda *_: control.reload())
-    daemon.start()
-    _log.info("following %s, alerts go to %s", source, output)
-    vitals.ready()
     try:
+        daemon.start()
+        _log.info("following %s, alerts go to %s", source, output)
+        vitals.ready()
         done = daemon.run()
     except OSError as error:
         _log.error("%s: %s", output, plain_reason(error))
+        return False
+    except SinkStoppedError as error:
+        # The state that was kept last is from before the alert that could not be written.
+        _log.error("stopped while alerts could not be written: %s", error)
         return False
     counts = daemon.counts
     _log.info(

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from auditrule.alerts.problem import gap, lost
-from auditrule.alerts.retrying import SinkStoppedError
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.record import Record
 from auditrule.daemon.memory import Recollection
@@ -44,8 +43,8 @@ class Daemon:
     records included: the next run goes on as if there had been none. Without one, all that is
     written already is read on the way out, and every pending event is finished.
 
-    `reload` gives the detector to go on with, or None to keep the one there is. With
-    `follows_a_gap`, the first lines are not known to follow what was read before.
+    `reload` gives the detector to go on with, or None to keep the one there is. `behind` is an
+    event that was read before, which the first lines are not known to follow.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Daemon:
         max_age: float,
         memory: Memory | None = None,
         reload: Callable[[], Detector | None] = lambda: None,
-        follows_a_gap: bool = False,
+        behind: EventId | None = None,
     ) -> None:
         self.source = source
         self.reader = reader
@@ -72,7 +71,8 @@ class Daemon:
         self._dirty = True
         self._quiet_since = time.monotonic()
         self._losses_due = 0.0
-        self._gaps = -1 if follows_a_gap else source.gaps
+        self._behind = behind
+        self._gaps = source.gaps if behind is None else -1
         self.reloads = self.failed_reloads = 0
         control.wake = source.wake
 
@@ -88,18 +88,14 @@ class Daemon:
     def run(self) -> bool:
         """Run until the end; tell whether nothing was left undone that no later run will do.
 
-        Raises OSError where the outlet cannot take an alert.
+        Raises OSError where the outlet cannot take an alert, and SinkStoppedError where the end was
+        asked for while it could not.
         """
-        try:
-            while not self._control.stopping:
-                if not self._step():
-                    return self._end(at_eof=True)
-                self._control.alive()
-            return self._end(at_eof=False)
-        except SinkStoppedError as error:
-            # The state that was kept last is from before the alert that could not be written.
-            _log.error("stopped while alerts could not be written: %s", error)
-            return False
+        while not self._control.stopping:
+            if not self._step():
+                return self._end(at_eof=True)
+            self._control.alive()
+        return self._end(at_eof=False)
 
     def _step(self) -> bool:
         """Read once; tell whether there may be more to read."""
@@ -159,7 +155,7 @@ class Daemon:
 
     def _tell_gap(self, lines: list[bytes]) -> None:
         """Tell that lines may be missing before these, unless the serials show that none is."""
-        before, after = self.reader.last, _first_id(lines)
+        before, after = self.reader.last or self._behind, _first_id(lines)
         if before is None:
             return  # Nothing was read yet, so nothing is known to have been there.
         if after is not None and before.node == after.node:

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 # A checkpoint that takes long is written seldom: it is to take a twentieth of the time at most.
 _SHARE = 20
 _MOST_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +142,6 @@ class Memory:
                 _log.warning("the state is kept again")
             self.failing = None
         took = self._clock() - began
-        self._due = self._clock() + min(max(self._interval, _SHARE * took), _MOST_SECONDS)
+        least = self._interval if self.failing is None else max(self._interval, _RETRY_SECONDS)
+        self._due = self._clock() + min(max(least, _SHARE * took), _MOST_SECONDS)
         return self.failing is None

@@ -67,6 +67,8 @@ class Outlet:
 
     def problem(self, problem: Problem) -> None:
         """Hand on the report of a fault of the pipeline itself. Raises as `alert` does."""
+        if self._awaited is not None:
+            return
         if problem.id in self.written:
             self.written.remove(problem.id)
             return

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from auditrule.alerts.written import written_since
+from auditrule.audit.grammar import RecordError, parse_header
+from auditrule.audit.record import EventId
 from auditrule.source.tail import Tail
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ class Beginning:
 
     `recollection` is what the run before left in its checkpoint; without one the log is read from
     `start` on. `written` are the ids of alerts that may be made again and are there, `last` that of
-    the last one. Up to the event `awaited`, nothing is new. `is_gap` tells that what comes first is
-    not known to follow what was read last.
+    the last one. Up to the event `awaited`, nothing is new. `behind` is the last event that is
+    known to have been read, where what comes first is not known to follow it.
     """
 
     start: Start
@@ -38,7 +40,7 @@ class Beginning:
     written: frozenset[str] = frozenset()
     last: str | None = None
     awaited: str | None = None
-    is_gap: bool = False
+    behind: EventId | None = None
 
 
 def take_up(
@@ -117,7 +119,7 @@ def find_beginning(
         "all of it is taken as new",
         log,
     )
-    return Beginning("oldest", None, written.ids, newest.id, is_gap=True)
+    return Beginning("oldest", None, written.ids, newest.id, behind=_event_of(newest))
 
 
 def _written(alerts: Path, last: str | None) -> Written:
@@ -125,6 +127,15 @@ def _written(alerts: Path, last: str | None) -> Written:
     for problem in written.problems:
         _log.warning("%s; alerts that are there may be written again", problem)
     return written
+
+
+def _event_of(alert: WrittenAlert) -> EventId | None:
+    """Return the event of an alert; None where its mark is no event's."""
+    try:
+        header = parse_header(b"type=ALERT msg=" + alert.stamp + b":")
+    except RecordError:
+        return None
+    return EventId(header.node, header.seconds, header.millis, header.serial)
 
 
 def _holds(log: Path, alert: WrittenAlert) -> bool:

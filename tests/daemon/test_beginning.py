@@ -94,7 +94,7 @@ def test_a_checkpoint_tells_all_and_the_file_what_was_written_behind_it(host: Ho
     assert found.recollection is not None
     assert found.recollection.position == left.position
     assert found.written == host.ids(2, 3)
-    assert (found.last, found.awaited, found.is_gap) == (host.known[2].id, None, False)
+    assert (found.last, found.awaited, found.behind) == (host.known[2].id, None, None)
 
 
 def test_alerts_that_were_moved_away_are_no_reason_to_write_them_again(host: Host) -> None:
@@ -120,7 +120,12 @@ def test_a_log_without_the_newest_alerts_event_is_all_new_and_behind_a_gap(host:
     host.write(1, 2)
     host.log.write_bytes(attack(3))
     found = host.begin()
-    assert found == Beginning("oldest", written=host.ids(1, 2), last=host.known[1].id, is_gap=True)
+    assert found == Beginning(
+        "oldest",
+        written=host.ids(1, 2),
+        last=host.known[1].id,
+        behind=EventId(None, 1_700_000_000, 123, 2),
+    )
 
 
 def test_a_damaged_checkpoint_without_any_alert_lets_all_of_the_log_count(host: Host) -> None:

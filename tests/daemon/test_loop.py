@@ -9,6 +9,7 @@ import pytest
 from kernel_format import ExecOnKernel
 
 from auditrule.audit.reassembly import Reassembler
+from auditrule.audit.record import EventId
 from auditrule.daemon import loop
 from auditrule.daemon.control import Control
 from auditrule.daemon.loop import Daemon
@@ -136,6 +137,14 @@ def test_a_gap_is_not_told_where_nothing_is_missing(before: list[bytes]) -> None
     source._batches = [before, lose, attack(9), None]
     assert daemon(source, kept).run()
     assert "log-gap" not in kept.told
+
+
+def test_a_start_behind_a_gap_tells_it() -> None:
+    kept = Kept()
+    source = Hand(attack(9), None)
+    assert daemon(source, kept, behind=EventId(None, 1_600_000_000, 0, 4)).run()
+    assert kept.told == ["log-gap", 9]
+    assert kept.documents[0]["auditd"]["gap"]["before"]["sequence"] == 4
 
 
 def test_lost_events_are_told_once_a_minute_in_one_document(

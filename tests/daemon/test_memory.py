@@ -73,12 +73,13 @@ def test_a_full_disk_is_said_once_counted_and_tried_again(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     caplog.set_level(logging.WARNING)
-    memory = Memory(folder, "/log", interval=1)
+    memory = Memory(folder, "/log", interval=0)
     with monkeypatch.context() as patch:
         patch.setattr(folder, "save", fail)
         assert [memory.keep(lambda: LEFT) for _ in range(3)] == [False] * 3
     assert (memory.errors, memory.failing, memory.kept_at) == (3, "no space left on device", None)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert memory.due_in() > 0
     assert memory.keep(lambda: LEFT)
     assert memory.failing is None
     assert memory.kept_at is not None

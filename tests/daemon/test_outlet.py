@@ -117,3 +117,11 @@ def test_a_problem_of_the_pipeline_goes_out_once(caplog: pytest.LogCaptureFixtur
     outlet.problem(problem)
     assert kept.documents == [problem.to_json()]
     assert "3 audit events were lost" in caplog.text
+
+
+def test_problems_of_what_was_read_before_are_not_told_again() -> None:
+    kept = Kept()
+    problem = lost(HostIdentity("web1"), 3, EventId(None, 1, 0, 1), EventId(None, 2, 0, 5))
+    outlet = Outlet(kept, awaited="x")
+    outlet.problem(problem)
+    assert kept.documents == []

@@ -7,6 +7,7 @@ from kernel_format import ExecOnKernel
 
 from auditrule import replay
 from auditrule.audit.reassembly import Reassembler
+from auditrule.audit.record import EventId
 from auditrule.daemon.memory import Memory, Recollection
 from auditrule.daemon.resume import Beginning, find_beginning, take_up
 from auditrule.ecs.mapping import DocumentMapper

@@ -175,8 +175,7 @@ class Files:
         ]
 
     def checkpoint(self) -> bytes:
-        path = self.state / "checkpoint"
-        return path.read_bytes() if path.exists() else b""
+        return b"".join(path.read_bytes() for path in self.state.glob("checkpoint-*"))
 
     def run_until(self, count: int, number: signal.Signals = signal.SIGTERM) -> None:
         """Run until there are so many alerts, and end it."""

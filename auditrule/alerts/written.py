@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditrule.alerts.rotating import open_regular
 from auditrule.alerts.siblings import rotated_siblings
 from auditrule.alerts.torn import BEGINNING, TIMESTAMP
+from auditrule.audit.record import EventId
 from auditrule.source.archive import LogStream
 from auditrule.source.errors import SourceError, plain_reason
 
@@ -37,14 +38,10 @@ _EVENT = re.compile(rb'"event":(?=\{)')
 
 @dataclass(frozen=True, slots=True)
 class WrittenAlert:
-    """An alert of the file: its own id (``event.hash``), and its event's (``event.id``).
-
-    stamp: how the records of its event are marked in the log, ``audit(SECONDS.MILLIS:SERIAL)``.
-    """
+    """An alert of the file: its own id (``event.hash``), and its event, without a node."""
 
     id: str
-    event_id: str
-    stamp: bytes
+    event: EventId
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +195,9 @@ def _look_at(line: _Line, scan: _Scan, last_id: str | None) -> None:
     ):
         scan.unreadable += 1
         return
-    event_id = event.get("id")
-    stamp = _stamp(document.get("@timestamp"), event.get("sequence"))
-    if kind == "alert" and isinstance(event_id, str) and stamp is not None:
-        scan.newest = WrittenAlert(identifier, event_id, stamp)
+    event_id = _event_id(document.get("@timestamp"), event.get("sequence"))
+    if kind == "alert" and event_id is not None:
+        scan.newest = WrittenAlert(identifier, event_id)
     if identifier == last_id:
         scan.ids.clear()
         scan.found, scan.dropped = True, False
@@ -227,7 +223,7 @@ def _parse(data: bytes, *, cut: bool) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _stamp(timestamp: object, serial: object) -> bytes | None:
+def _event_id(timestamp: object, serial: object) -> EventId | None:
     if not isinstance(timestamp, str) or not isinstance(serial, int):
         return None
     try:
@@ -235,7 +231,7 @@ def _stamp(timestamp: object, serial: object) -> bytes | None:
         millis = (time - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, TypeError, OverflowError):
         return None
-    return b"audit(%d.%03d:%d)" % (*divmod(millis, 1000), serial)
+    return EventId(None, *divmod(millis, 1000), serial)
 
 
 def _lines(stream: LogStream) -> Iterator[_Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -120,14 +121,11 @@ def _run(
         source=lines,
         reader=reader,
         detector=detector,
-        outlet=Outlet(
-            sink, written=beginning.written, awaited=beginning.awaited, last=beginning.last
-        ),
+        outlet=Outlet(sink, written=beginning.written, known=beginning.known, last=beginning.last),
         control=control,
         max_age=settings.reassembly.max_age,
         memory=memory,
         reload=reloader,
-        behind=beginning.behind,
     )
     vitals = stack.enter_context(
         Vitals(
@@ -178,7 +176,9 @@ def _memory(
     if alerts is None and options.state is None:
         return None
     folder = stack.enter_context(StateFolder(options.state or settings.state.path))
-    return Memory(folder, str(log or _STANDARD), interval=settings.state.interval)
+    # The same log by whatever name.
+    source = _STANDARD if log is None else os.path.realpath(log)
+    return Memory(folder, source, interval=settings.state.interval)
 
 
 def _open_sink(settings: Settings, alerts: Path | None) -> Sink:

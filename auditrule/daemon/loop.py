@@ -43,8 +43,7 @@ class Daemon:
     records included: the next run goes on as if there had been none. Without one, all that is
     written already is read on the way out, and every pending event is finished.
 
-    `reload` gives the detector to go on with, or None to keep the one there is. `behind` is an
-    event that was read before, which the first lines are not known to follow.
+    `reload` gives the detector to go on with, or None to keep the one there is.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Daemon:
         max_age: float,
         memory: Memory | None = None,
         reload: Callable[[], Detector | None] = lambda: None,
-        behind: EventId | None = None,
     ) -> None:
         self.source = source
         self.reader = reader
@@ -71,8 +69,7 @@ class Daemon:
         self._dirty = True
         self._quiet_since = time.monotonic()
         self._losses_due = 0.0
-        self._behind = behind
-        self._gaps = source.gaps if behind is None else -1
+        self._gaps = source.gaps if reader.last is not None or outlet.known is None else -1
         self.reloads = self.failed_reloads = 0
         control.wake = source.wake
 
@@ -109,7 +106,8 @@ class Daemon:
         elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
             self._alert(self.reader.finish())
             self._dirty = True
-        if self.outlet.written and not lines and not self.reader.pending and self.source.is_drained:
+        is_behind = self.outlet.written or self.outlet.known is not None
+        if is_behind and not lines and not self.reader.pending and self.source.is_drained:
             self.outlet.caught_up()
         self._tell_losses()
         self.outlet.tend()
@@ -147,17 +145,16 @@ class Daemon:
         return True
 
     def _alert(self, documents: Iterable[Document]) -> None:
-        for document in documents:
-            for alert in detect((document,), self.detector):
-                self.reader.counts.alerts += self.outlet.alert(alert)
-            if self.outlet.is_waiting:
-                self.outlet.passed(document.event.id)
+        for alert in detect(documents, self.detector):
+            self.reader.counts.alerts += self.outlet.alert(alert)
 
     def _tell_gap(self, lines: list[bytes]) -> None:
         """Tell that lines may be missing before these, unless the serials show that none is."""
-        before, after = self.reader.last or self._behind, _first_id(lines)
+        before, after = self.reader.last or self.outlet.known, _first_id(lines)
         if before is None:
             return  # Nothing was read yet, so nothing is known to have been there.
+        if after is not None and self.outlet.is_old(after.time_ms, after.serial):
+            return
         if after is not None and before.node == after.node:
             missing = after.serial - before.serial - 1
             if missing in (-1, 0):
@@ -174,9 +171,15 @@ class Daemon:
         for loss in self.reader.serials.losses():
             by_host.setdefault(loss.before.node, []).append(loss)
         for losses in by_host.values():
-            count = sum(loss.count for loss in losses)
-            ends = losses[0].before, losses[-1].after
-            self.outlet.problem(lost(self.reader.mapper.host, count, *ends))
+            new = [
+                loss
+                for loss in losses
+                if not self.outlet.is_old(loss.after.time_ms, loss.after.serial)
+            ]
+            if new:
+                count = sum(loss.count for loss in new)
+                ends = new[0].before, new[-1].after
+                self.outlet.problem(lost(self.reader.mapper.host, count, *ends))
         if by_host:
             self._losses_due = now + _LOSSES_SECONDS
             self._keep()
@@ -197,9 +200,6 @@ class Daemon:
         if self._memory is None:
             return True
         self._dirty = False
-        if self.outlet.is_waiting:
-            # Up to the awaited event the alert file tells where we are, and a checkpoint would not.
-            return True
         # What the checkpoint passes over must be on the disk before it is.
         self.outlet.sync()
         kept = self._memory.keep(self._recollection)
@@ -213,6 +213,7 @@ class Daemon:
             self.detector.snapshot(),
             self.outlet.last,
             frozenset(self.outlet.written),
+            self.outlet.known,
         )
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from auditrule.audit.record import EventId
 from auditrule.source.checkpoint import DamagedError
 from auditrule.source.errors import plain_reason
 from auditrule.source.tail import Position
@@ -30,7 +31,8 @@ class Recollection:
 
     `position` is None where its input was a stream. `reader` and `rules` are the snapshots of a
     DocumentReader and a Detector. `last_alert` is the id of the last alert that was on the disk,
-    `written` those of the alerts up to it that will be made again.
+    `written` those of the alerts up to it that will be made again. `known` is the event up to which
+    alerts are old (auditrule.daemon.outlet), if there is such a place.
     """
 
     position: Position | None
@@ -38,6 +40,7 @@ class Recollection:
     rules: dict[str, Any]
     last_alert: str | None
     written: frozenset[str] = frozenset()
+    known: EventId | None = None
 
     def to_state(self, source: str) -> dict[str, Any]:
         """Return it as JSON values, with the input that it is of."""
@@ -48,18 +51,20 @@ class Recollection:
             "rules": self.rules,
             "last_alert": self.last_alert,
             "written": list(self.written),
+            "known": self.known,
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Recollection:
         """Return what `to_state` was made of. Raises ValueError, KeyError or TypeError."""
-        position, last = state["position"], state["last_alert"]
+        position, last, known = state["position"], state["last_alert"], state["known"]
         return cls(
             None if position is None else Position.from_state(position),
             dict(state["reader"]),
             dict(state["rules"]),
             None if last is None else str(last),
             frozenset(map(str, state["written"])),
+            None if known is None else EventId(*known),
         )
 
 
@@ -67,7 +72,8 @@ class Recollection:
 class Recalled:
     """What there was to recall: nothing, what a run left, or that it is of no use any more.
 
-    `is_damaged`: a run was here, and its checkpoint is lost. `is_foreign`: it read another input.
+    `is_damaged`: a run was here, and its checkpoint is lost. `is_foreign`: there are checkpoints,
+    and none of this input, which nobody has read yet.
     """
 
     recollection: Recollection | None = None
@@ -101,16 +107,11 @@ class Memory:
         self.failing: str | None = None
 
     def recall(self) -> Recalled:
-        """Return what the last run left; what is damaged is set aside."""
+        """Return what the last run left; what is damaged is set aside. Raises StateError."""
         try:
-            state = self.folder.load()
+            state = self.folder.load(self._source)
             if state is None:
-                return Recalled()
-            if state.get("source") != self._source:
-                _log.warning(
-                    "the checkpoint is of another input, %s; it is not used", state.get("source")
-                )
-                return Recalled(is_foreign=True)
+                return Recalled(is_foreign=self.folder.has_others(self._source))
             return Recalled(Recollection.from_state(state))
         except (DamagedError, ValueError, KeyError, TypeError) as error:
             self.set_aside(str(error))
@@ -118,7 +119,8 @@ class Memory:
 
     def set_aside(self, reason: str) -> None:
         """Put the checkpoint out of the way, since it is of no use for that reason."""
-        _log.error("the checkpoint is damaged (%s); kept as %s", reason, self.folder.set_aside())
+        aside = self.folder.set_aside(self._source)
+        _log.error("the checkpoint is damaged (%s); kept as %s", reason, aside)
 
     def due_in(self) -> float:
         """Return in how many seconds the state should be kept again."""
@@ -128,7 +130,7 @@ class Memory:
         """Keep what `remember` returns in place of the state before; tell whether that worked."""
         began = self._clock()
         try:
-            self.folder.save(remember().to_state(self._source))
+            self.folder.save(self._source, remember().to_state(self._source))
         except OSError as error:
             self.errors += 1
             if self.failing is None:

@@ -7,24 +7,32 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from auditrule.eql.values import epoch_ms
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auditrule.alerts.model import Alert
     from auditrule.alerts.problem import Problem
     from auditrule.alerts.sink import Sink
+    from auditrule.audit.record import EventId
 
 _log = logging.getLogger(__name__)
+
+# Events come out in order of completion: as far apart as this in time, they may be in any order.
+_DISORDER_MS = 60_000
 
 
 class Outlet:
     """Hands alerts to a sink, but those that are there already.
 
     `written` are the ids of what the sink has had from an earlier run and may be made again, since
-    it is behind the place where this run begins; they leave the set as they come. `awaited` is the
-    id of the event up to which the earlier run is known to have come: until it has passed, alerts
-    are not handed on at all. `last` is the id of the last alert that the sink has had. `by_rule`
-    counts what this run has handed on; `last_rule` and `last_time` tell of the last one.
+    it is behind the place where this run begins; they leave the set as they come. `known` is the
+    event up to which an earlier run is known to have come: an alert is old, and not handed on, if
+    its event has both a lesser serial and a time that is more than a minute earlier. Serials begin
+    anew at a boot, clocks are set back, and what is long under way comes late; not all of it at
+    once. `last` is the id of the last alert that the sink has had. `by_rule` counts what this run
+    has handed on; `last_rule` and `last_time` tell of the last one.
     """
 
     def __init__(
@@ -32,31 +40,34 @@ class Outlet:
         sink: Sink,
         *,
         written: Iterable[str] = (),
-        awaited: str | None = None,
+        known: EventId | None = None,
         last: str | None = None,
     ) -> None:
         self._sink = sink
         self.written = set(written)
-        self._awaited = awaited
+        self.known = known
         self.last = last
         self.by_rule: Counter[str] = Counter()
         self.last_rule: str | None = None
         self.last_time: datetime | None = None
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether alerts are held back until the awaited event has passed."""
-        return self._awaited is not None
+    def is_old(self, time_ms: int, serial: int, *, disorder_ms: int = 0) -> bool:
+        """Tell whether an event was seen by an earlier run, as its time and serial tell."""
+        known = self.known
+        if known is None:
+            return False
+        return serial < known.serial and time_ms <= known.time_ms - disorder_ms
 
     def alert(self, alert: Alert) -> bool:
         """Hand on an alert of the event at hand; tell whether it was new.
 
         Raises OSError or SinkStoppedError where the sink does.
         """
-        if self._awaited is not None and alert.event.id != self._awaited:
-            return False
         if alert.id in self.written:
             self.written.remove(alert.id)
+            return False
+        time_ms = epoch_ms(alert.timestamp) or 0
+        if self.is_old(time_ms, alert.event.sequence, disorder_ms=_DISORDER_MS):
             return False
         self._sink.write(alert)
         self.last = alert.id
@@ -67,26 +78,19 @@ class Outlet:
 
     def problem(self, problem: Problem) -> None:
         """Hand on the report of a fault of the pipeline itself. Raises as `alert` does."""
-        if self._awaited is not None:
-            return
         if problem.id in self.written:
             self.written.remove(problem.id)
             return
         self._sink.write(problem)
         _log.warning("%s", problem.message)
 
-    def passed(self, event_id: str | None) -> None:
-        """Take notice that an event is done with."""
-        if self._awaited is not None and event_id == self._awaited:
-            self._awaited = None
-
     def caught_up(self) -> None:
         """Take notice that all of the log was read, and no event of it waits for records.
 
         What an earlier run has written cannot be made again after that.
         """
-        if self._awaited is None:
-            self.written.clear()
+        self.written.clear()
+        self.known = None
 
     def tend(self) -> None:
         """Let the sink do what time alone makes due."""

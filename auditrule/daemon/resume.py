@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from auditrule.alerts.written import written_since
-from auditrule.audit.grammar import RecordError, parse_header
-from auditrule.audit.record import EventId
-from auditrule.source.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from auditrule.alerts.written import Written, WrittenAlert
+    from auditrule.alerts.written import Written
+    from auditrule.audit.record import EventId
     from auditrule.daemon.memory import Memory, Recollection
     from auditrule.pipeline import DocumentReader
     from auditrule.rules.detector import Detector
@@ -31,16 +29,14 @@ class Beginning:
 
     `recollection` is what the run before left in its checkpoint; without one the log is read from
     `start` on. `written` are the ids of alerts that may be made again and are there, `last` that of
-    the last one. Up to the event `awaited`, nothing is new. `behind` is the last event that is
-    known to have been read, where what comes first is not known to follow it.
+    the last one. `known` is the event up to which alerts are old (auditrule.daemon.outlet).
     """
 
     start: Start
     recollection: Recollection | None = None
     written: frozenset[str] = frozenset()
     last: str | None = None
-    awaited: str | None = None
-    behind: EventId | None = None
+    known: EventId | None = None
 
 
 def take_up(
@@ -86,40 +82,36 @@ def find_beginning(
     """Return how to begin with `log` (None for a stream) and the file of `alerts`, if it is one.
 
     A checkpoint tells it all. Where there is none, the newest alert proves how far the log was
-    read, and the log is read again up to there, to know its processes and open sequences; if that
-    place is gone, all that is left is new. Without any alert, or where the run before read another
-    log, this is the first run of this one: `start` says.
+    read; all of the log is read again, to know its processes and open sequences, and what is older
+    is not news. Without any alert, or where there are checkpoints of other inputs alone, nobody has
+    read this one: `start` says.
     """
     if memory is None:
         return Beginning(start)
     recalled = memory.recall()
     recollection = recalled.recollection
-    is_damaged = is_damaged or recalled.is_damaged
     if recollection is not None:
         known = recollection.written
         if alerts is None:
-            return Beginning(start, recollection, known, recollection.last_alert)
+            last = recollection.last_alert
+            return Beginning(start, recollection, known, last, recollection.known)
         since = _written(alerts, recollection.last_alert)
         last = since.newest.id if since.newest is not None else recollection.last_alert
-        return Beginning(start, recollection, known | since.ids, last)
+        return Beginning(start, recollection, known | since.ids, last, recollection.known)
+    is_damaged = is_damaged or recalled.is_damaged
     written = None if alerts is None else _written(alerts, None)
     if written is None or written.newest is None or log is None:
         # A run that had a checkpoint has been here: all of what it has not seen is in the log.
         return Beginning("oldest" if is_damaged and log is not None else start)
     newest = written.newest
-    if recalled.is_foreign:
+    if recalled.is_foreign and not is_damaged:
         return Beginning(start, None, written.ids, newest.id)
-    if _holds(log, newest):
-        _log.warning(
-            "there is no checkpoint; reading %s again up to the event of the newest alert", log
-        )
-        return Beginning("oldest", None, written.ids, newest.id, newest.event_id)
     _log.warning(
-        "there is no checkpoint, and %s does not hold the event of the newest alert; "
-        "all of it is taken as new",
+        "there is no checkpoint; reading all of %s again, where what is older than the newest "
+        "alert is not news",
         log,
     )
-    return Beginning("oldest", None, written.ids, newest.id, behind=_event_of(newest))
+    return Beginning("oldest", None, written.ids, newest.id, newest.event)
 
 
 def _written(alerts: Path, last: str | None) -> Written:
@@ -127,22 +119,3 @@ def _written(alerts: Path, last: str | None) -> Written:
     for problem in written.problems:
         _log.warning("%s; alerts that are there may be written again", problem)
     return written
-
-
-def _event_of(alert: WrittenAlert) -> EventId | None:
-    """Return the event of an alert; None where its mark is no event's."""
-    try:
-        header = parse_header(b"type=ALERT msg=" + alert.stamp + b":")
-    except RecordError:
-        return None
-    return EventId(header.node, header.seconds, header.millis, header.serial)
-
-
-def _holds(log: Path, alert: WrittenAlert) -> bool:
-    """Tell whether a log, with its rotated files, has the event of an alert."""
-    mark = alert.stamp
-    with Tail(log, start="oldest") as tail:
-        while lines := tail.read(0):
-            if any(mark in line for line in lines):
-                return True
-    return False

@@ -1,9 +1,10 @@
-"""The daemon's memory on disk: one checkpoint, written so that a crash leaves the old or the new.
+"""The daemon's memory on disk: a checkpoint, written so that a crash leaves the old or the new.
 
-A checkpoint is a line of JSON that tells the format's version, the length and the SHA-256 of what
-follows, and the state as JSON. It replaces the one before by rename(2), after fsync(2); the folder
-is brought to the disk behind it. Whoever may write the folder could make the daemon pass over
-events, so it is nobody else's (mode 0700), and of one daemon at a time (flock(2)).
+Each input has a checkpoint of its own, so that a run on another one costs nothing. It is a line of
+JSON that tells the format's version, the length and the SHA-256 of what follows, and the state as
+JSON. It replaces the one before by rename(2), after fsync(2); the folder is brought to the disk
+behind it. Whoever may write the folder could make the daemon pass over events, so it is nobody
+else's (mode 0700), and of one daemon at a time (flock(2)).
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class DamagedError(ValueError):
 
 
 class StateFolder:
-    """A folder that holds the checkpoint, and is this process's alone while it is open."""
+    """A folder that holds checkpoints, and is this process's alone while it is open.
+
+    `source` names the input that a checkpoint is of.
+    """
 
     def __init__(self, path: Path) -> None:
         """Make the folder if need be, and take it.
@@ -57,51 +61,90 @@ class StateFolder:
         """
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _take(path / _LOCK)
-            try:
-                status = path.stat()
-                if status.st_uid not in (os.geteuid(), 0):
-                    raise StateError(path, f"belongs to user {status.st_uid}")
-                if status.st_mode & 0o077 and status.st_uid == os.geteuid():
-                    path.chmod(0o700)
-            except BaseException:
-                os.close(self._lock)
-                raise
-        except BlockingIOError:
-            raise StateError(path, f"is used by another daemon{_holder(path / _LOCK)}") from None
+            self._lock = self._take()
         except OSError as error:
             raise StateError(path, plain_reason(error)) from error
 
-    @property
-    def file(self) -> Path:
-        """Where the checkpoint is."""
-        return self.path / _NAME
+    def _take(self) -> int:
+        """Make the folder and take its lock. Raises OSError, and StateError if it is another's."""
+        path = self.path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock = _take_lock(path / _LOCK)
+        except BlockingIOError:
+            raise StateError(path, f"is used by another daemon{_holder(path / _LOCK)}") from None
+        try:
+            status = path.stat()
+            if status.st_uid not in (os.geteuid(), 0):
+                raise StateError(path, f"belongs to user {status.st_uid}")
+            if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                path.chmod(0o700)
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
 
-    def load(self) -> dict[str, Any] | None:
+    def _take_again(self) -> None:
+        """Take the folder again if it was removed, and its lock with it."""
+        own = os.fstat(self._lock)
+        try:
+            there = (self.path / _LOCK).stat()
+            if (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        lock = self._take()
+        os.close(self._lock)
+        self._lock = lock
+
+    def file(self, source: str) -> Path:
+        """Return where the checkpoint of an input is."""
+        digest = hashlib.sha256(os.fsencode(source)).hexdigest()
+        return self.path / f"{_NAME}-{digest[:12]}"
+
+    def has_others(self, source: str) -> bool:
+        """Tell whether there are checkpoints of other inputs."""
+        own = self.file(source).name
+        return any(not path.name.startswith(own) for path in self.path.glob(f"{_NAME}-*"))
+
+    def load(self, source: str) -> dict[str, Any] | None:
         """Return the state that was saved last, None if none ever was.
 
-        Raises DamagedError where it is not what was saved, and OSError where it cannot be read.
+        Raises DamagedError where it is not what was saved, and StateError where it cannot be read.
         """
+        file = self.file(source)
         try:
-            data = self.file.read_bytes()
+            data = file.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StateError(file, plain_reason(error)) from error
         return _unpack(data)
 
-    def set_aside(self) -> Path:
-        """Move a checkpoint that is of no use out of the way, and return where it is now."""
-        aside = self.path / f"{_NAME}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        with contextlib.suppress(FileNotFoundError):
-            self.file.rename(aside)
+    def set_aside(self, source: str) -> Path:
+        """Move a checkpoint that is of no use out of the way, and return where it is now.
+
+        Raises StateError where that is not possible.
+        """
+        file = self.file(source)
+        aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        try:
+            file.rename(aside)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StateError(file, plain_reason(error)) from error
         return aside
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save(self, source: str, state: Mapping[str, Any]) -> None:
         """Keep `state`, JSON values, in place of the one before. Raises OSError.
 
-        When it returns, the state is on the disk; when it raises, the one before is kept.
+        When it returns, the state is on the disk; when it raises, the one before is kept. A folder
+        that was removed meanwhile is made anew; StateError if another daemon has taken it.
         """
-        new = self.path / f"{_NAME}.new"
+        self._take_again()
+        file = self.file(source)
+        new = file.with_name(f"{file.name}.new")
         data = _pack(state)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -111,7 +154,7 @@ class StateFolder:
             os.fsync(fd)
         finally:
             os.close(fd)
-        new.rename(self.file)
+        new.rename(file)
         _sync_folder(self.path)
 
     def close(self) -> None:
@@ -125,7 +168,7 @@ class StateFolder:
         self.close()
 
 
-def _take(path: Path) -> int:
+def _take_lock(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         for attempt in range(_TRIES):

@@ -18,7 +18,7 @@ from auditrule.alerts.rotating import open_regular
 from auditrule.alerts.siblings import Sibling, rotated_siblings
 from auditrule.alerts.written import WrittenAlert, written_since
 from auditrule.api import replay
-from auditrule.audit.record import EventId
+from auditrule.audit.record import EventId, Record
 from auditrule.ecs.mapping import HostIdentity
 
 
@@ -47,9 +47,7 @@ def test_nothing_was_written_where_there_is_no_file_or_folder(path: Path) -> Non
 def test_the_newest_alert_and_what_is_behind_another(path: Path) -> None:
     put(path, "", 0, 1, 2, 3)
     found = written_since(path, Paper(1).id)
-    assert found.newest == WrittenAlert(
-        Paper(3).id, Paper(3).event_id, b"audit(%d.000:3)" % SECONDS
-    )
+    assert found.newest == WrittenAlert(Paper(3).id, EventId(None, SECONDS, 0, 3))
     assert (found.ids, found.found) == (ids(2, 3), True)
     assert written_since(path, Paper(3).id).ids == ids()
     assert written_since(path, None).ids == ids(0, 1, 2, 3)
@@ -107,7 +105,7 @@ def test_of_two_files_of_one_number_the_plain_one_is_newer(path: Path) -> None:
     assert written_since(path, Paper(0).id).ids == ids(1, 2, 3, 4)
 
 
-def test_a_real_alert_is_known_and_its_stamp_stands_in_the_log(path: Path) -> None:
+def test_a_real_alert_is_known_and_its_event(path: Path) -> None:
     log = path.with_name("audit.log")
     lines = ExecOnKernel([b"chmod", b"+x", b"/etc/rc.local"]).lines()
     log.write_bytes(b"\n".join(lines) + b"\n")
@@ -115,8 +113,8 @@ def test_a_real_alert_is_known_and_its_stamp_stands_in_the_log(path: Path) -> No
     path.write_text(alert.to_json() + "\n")
     found = written_since(path, None)
     assert found.newest is not None
-    assert (found.newest.id, found.newest.event_id) == (alert.id, alert.event.id)
-    assert all(found.newest.stamp in line for line in lines)
+    assert found.newest.id == alert.id
+    assert all(Record.parse(line).event_id == found.newest.event for line in lines)
 
 
 def test_a_problem_of_the_pipeline_counts_but_is_no_alert(path: Path) -> None:
@@ -200,7 +198,7 @@ def test_lines_of_any_length_are_read_in_bounded_memory(
         tracemalloc.stop()
     assert (found.ids, found.unreadable) == (ids(0, 1, 2), 2)
     assert found.newest is not None
-    assert found.newest.stamp == b"audit(%d.000:2)" % SECONDS
+    assert found.newest.event == EventId(None, SECONDS, 0, 2)
     assert peak < 12 << 20
 
 

@@ -139,12 +139,34 @@ def test_a_gap_is_not_told_where_nothing_is_missing(before: list[bytes]) -> None
     assert "log-gap" not in kept.told
 
 
-def test_a_start_behind_a_gap_tells_it() -> None:
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (EventId(None, 1_600_000_000, 0, 4), ["log-gap", 9]),
+        (EventId(None, 1_700_000_000, 0, 8), [9]),
+        # The log reaches back behind what is known.
+        (EventId(None, 1_700_000_000, 500, 20), [9]),
+        (EventId(None, 1_800_000_000, 0, 20), []),
+    ],
+)
+def test_a_start_behind_a_gap_tells_it(known: EventId, told: list[object]) -> None:
     kept = Kept()
     source = Hand(attack(9), None)
-    assert daemon(source, kept, behind=EventId(None, 1_600_000_000, 0, 4)).run()
-    assert kept.told == ["log-gap", 9]
-    assert kept.documents[0]["auditd"]["gap"]["before"]["sequence"] == 4
+    assert daemon(source, kept, outlet=Outlet(kept, known=known)).run()
+    assert kept.told == told
+
+
+def test_a_gap_that_was_not_told_before_the_end_is_told_by_the_next_run(tmp_path: Path) -> None:
+    kept, control = Kept(), Control()
+    known = EventId(None, 1_600_000_000, 0, 4)
+    with StateFolder(tmp_path / "state") as folder:
+        memory = Memory(folder, "log", interval=0)
+        control.stop()
+        outlet = Outlet(kept, known=known)
+        daemon(Hand(), kept, control, outlet=outlet, memory=memory).run()
+        left = memory.recall().recollection
+    assert left is not None
+    assert left.known == known
 
 
 def test_lost_events_are_told_once_a_minute_in_one_document(
@@ -202,19 +224,6 @@ def test_the_end_of_a_stream_ends_what_waits(tmp_path: Path) -> None:
     assert left is not None
     assert left.reader["reassembly"]["pending"] == []
     assert left.last_alert == kept.documents[0]["event"]["hash"]
-
-
-def test_nothing_is_kept_while_alerts_are_held_back(tmp_path: Path) -> None:
-    kept = Kept()
-    with StateFolder(tmp_path / "state") as folder:
-        memory = Memory(folder, "log", interval=0)
-        outlet = Outlet(kept, awaited="an event that does not come")
-        source = Hand(attack(1), lambda: None, None)
-        daemon(source, kept, memory=memory, outlet=outlet).run()
-        assert memory.recall().recollection is None
-        # Nothing new is to be kept, so it waits for lines and does not spin.
-        assert source.waits[-1] > 0
-    assert kept.told == []
 
 
 def test_new_rules_go_on_with_what_the_old_ones_hold_open() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditrule.audit.record import EventId
 from auditrule.daemon.memory import Memory, Recalled, Recollection
 from auditrule.source.checkpoint import StateFolder
 
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-LEFT = Recollection(None, {"last": None}, {"rules": {}}, "alert", frozenset({"other"}))
+LEFT = Recollection(
+    None,
+    {"last": None},
+    {"rules": {}},
+    "alert",
+    frozenset({"other"}),
+    EventId(None, 1_700_000_000, 1, 2),
+)
 
 
 class Clock:
@@ -44,32 +52,39 @@ def test_the_ids_of_all_that_may_be_made_again_are_kept(folder: StateFolder) -> 
     assert memory.recall() == Recalled(many)
 
 
-def test_what_is_of_another_log_is_not_used_but_said(
-    folder: StateFolder, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_another_log_has_a_memory_of_its_own(folder: StateFolder) -> None:
     Memory(folder, "/log", interval=1).keep(lambda: LEFT)
-    assert Memory(folder, "/other", interval=1).recall() == Recalled(is_foreign=True)
-    assert "of another input, /log" in caplog.text
+    other = Memory(folder, "/other", interval=1)
+    assert other.recall() == Recalled(is_foreign=True)
+    other.keep(lambda: Recollection(None, {}, {}, None))
+    assert Memory(folder, "/log", interval=1).recall() == Recalled(LEFT)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"position": 3}, {"position": {}}, {"reader": 1}, {"written": None}, {"rules": "x"}],
+    [
+        {"known": 3},
+        {"position": 3},
+        {"position": {}},
+        {"reader": 1},
+        {"written": None},
+        {"rules": "x"},
+    ],
 )
 def test_a_state_of_another_shape_is_set_aside(
     folder: StateFolder, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder.save({**LEFT.to_state("/log"), **change})
+    folder.save("/log", {**LEFT.to_state("/log"), **change})
     assert Memory(folder, "/log", interval=1).recall() == Recalled(is_damaged=True)
-    assert not folder.file.exists()
+    assert not folder.file("/log").exists()
     assert "the checkpoint is damaged" in caplog.text
-    assert list(folder.path.glob("checkpoint.damaged-*"))
+    assert list(folder.path.glob("checkpoint-*.damaged-*"))
 
 
 def test_a_full_disk_is_said_once_counted_and_tried_again(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(state: Mapping[str, Any]) -> None:
+    def fail(source: str, state: Mapping[str, Any]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     caplog.set_level(logging.WARNING)
@@ -91,7 +106,7 @@ def test_a_state_that_takes_long_is_kept_seldom(
 ) -> None:
     clock, took = Clock(), 0.0
 
-    def save(state: Mapping[str, Any]) -> None:
+    def save(source: str, state: Mapping[str, Any]) -> None:
         clock.now += took
 
     monkeypatch.setattr(folder, "save", save)

@@ -138,7 +138,8 @@ def _last_whole_line(alerts: Path) -> bytes | None:
 def _kept_alert(folder: Folder) -> str | None:
     """Return the id of the last alert that the checkpoint knows of."""
     try:
-        state = json.loads((folder.state / "checkpoint").read_bytes().partition(b"\n")[2])
+        (path,) = folder.state.glob("checkpoint-????????????")
+        state = json.loads(path.read_bytes().partition(b"\n")[2])
     except (OSError, ValueError):
         return None
     last = state["last_alert"]

@@ -138,7 +138,11 @@ class Reassembler:
         return {
             "clock": [self._clock_ms, self._latest_ms],
             "pending": [
-                [pending.touched_ms, [record.line.decode("latin-1") for record in pending.records]]
+                [
+                    pending.touched_ms,
+                    pending.pid,
+                    [record.line.decode("latin-1") for record in pending.records],
+                ]
                 for pending in self._pending.values()
             ],
         }
@@ -149,14 +153,15 @@ class Reassembler:
         self._execs.clear()
         self._size = 0
         self._clock_ms, self._latest_ms = map(int, state["clock"])
-        for touched_ms, lines in state["pending"]:
+        for touched_ms, pid, lines in state["pending"]:
             records = [Record.parse(line.encode("latin-1")) for line in lines]
             size = sum(len(record.line) + _RECORD_OVERHEAD for record in records)
             event_id = records[0].event_id
             pending = self._pending[event_id] = _Pending(records, size, int(touched_ms))
             self._size += size
-            if any(record.type == "EXECVE" for record in records):
-                self._note_exec(event_id, pending)
+            if pid is not None:
+                pending.pid = pid
+                self._execs[event_id.node, pid] = event_id
 
     def _advance(self, time_ms: int) -> None:
         """Let the log's clock go on with the newest time; a jump is no time that has passed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from auditrule.alerts.problem import gap, lost
@@ -31,6 +32,10 @@ _log = logging.getLogger(__name__)
 # may have missed at each return, so this is the most that a lost notification costs.
 _IDLE_SECONDS = 2.0
 _LOSSES_SECONDS = 60.0
+_MOST_GAPS = 100
+_UNREADABLE_SECONDS = 60.0
+# A plugin's input is not there any more for the next run, but its end must not take long either.
+_DRAIN_SECONDS = 5.0
 
 
 class Daemon:
@@ -69,6 +74,7 @@ class Daemon:
         self._dirty = True
         self._quiet_since = time.monotonic()
         self._losses_due = 0.0
+        self._told: deque[tuple[EventId, EventId]] = deque(maxlen=_MOST_GAPS)
         self._gaps = source.gaps if reader.last is not None or outlet.known is None else -1
         self.reloads = self.failed_reloads = 0
         control.wake = source.wake
@@ -103,7 +109,7 @@ class Daemon:
             return False
         if lines:
             self._take(lines)
-        elif self.reader.pending and time.monotonic() - self._quiet_since >= self._max_age:
+        elif self.reader.pending and self._is_over():
             self._alert(self.reader.finish())
             self._dirty = True
         is_behind = self.outlet.written or self.outlet.known is not None
@@ -115,29 +121,49 @@ class Daemon:
             self._keep()
         return True
 
+    def _is_over(self) -> bool:
+        """Tell whether no more records come of the events that wait for some.
+
+        What lies in a log that cannot be read just now may still be of them; not for ever.
+        """
+        quiet = time.monotonic() - self._quiet_since
+        if quiet < self._max_age:
+            return False
+        return self.source.is_drained or quiet >= self._max_age + _UNREADABLE_SECONDS
+
     def _patience(self) -> float:
         """Return how long to wait for lines, given what else there is to do."""
         wait = _IDLE_SECONDS
         if self.reader.pending:
-            wait = max(0.0, self._quiet_since + self._max_age - time.monotonic())
+            until_over = self._quiet_since + self._max_age - time.monotonic()
+            wait = until_over if until_over > 0 else min(_IDLE_SECONDS, self._max_age or 0.1)
         if self._memory is not None and self._dirty:
             wait = min(wait, self._memory.due_in())
         return wait
 
     def _take(self, lines: list[bytes]) -> None:
-        if self.source.gaps != self._gaps:
+        is_behind_gap = self.source.gaps != self._gaps
+        if is_behind_gap:
             self._gaps = self.source.gaps
             self._tell_gap(lines)
         self._alert(self.reader.read(lines))
         self._quiet_since = time.monotonic()
         self._dirty = True
+        if is_behind_gap:
+            # Read again, it would be told with another beginning.
+            self._keep()
 
     def _end(self, *, at_eof: bool) -> bool:
-        if self._memory is None:
-            while lines := self.source.read(0):
+        is_stream = self.source.position is None
+        if self._memory is None or is_stream:
+            until = time.monotonic() + _DRAIN_SECONDS
+            while not (is_stream and time.monotonic() > until) and (lines := self.source.read(0)):
                 self._take(lines)
-        if self._memory is None or at_eof:
             self._alert(self.reader.finish())
+            if at_eof:
+                self.reader.serials.finish()
+            self._losses_due = 0.0
+            self._tell_losses()
             self._dirty = True
         if self._memory is not None and self._dirty:
             return self._keep()
@@ -159,7 +185,9 @@ class Daemon:
             missing = after.serial - before.serial - 1
             if missing in (-1, 0):
                 return
-        reason = "the log was rotated away unread"
+        if after is not None:
+            self._told.append((before, after))
+        reason = "a file of the log was removed, or emptied, before it was read"
         self.outlet.problem(gap(self.reader.mapper.host, before, after, reason))
 
     def _tell_losses(self) -> None:
@@ -171,11 +199,7 @@ class Daemon:
         for loss in self.reader.serials.losses():
             by_host.setdefault(loss.before.node, []).append(loss)
         for losses in by_host.values():
-            new = [
-                loss
-                for loss in losses
-                if not self.outlet.is_old(loss.after.time_ms, loss.after.serial)
-            ]
+            new = [loss for loss in losses if not self._is_told(loss)]
             if new:
                 count = sum(loss.count for loss in new)
                 ends = new[0].before, new[-1].after
@@ -183,6 +207,18 @@ class Daemon:
         if by_host:
             self._losses_due = now + _LOSSES_SECONDS
             self._keep()
+
+    def _is_told(self, loss: Loss) -> bool:
+        """Tell whether an earlier run has seen a loss, or it is the hole that a gap leaves."""
+        before, after = loss.before, loss.after
+        if self.outlet.is_old(after.time_ms, after.serial):
+            return True
+        return any(
+            first.node == before.node
+            and first.serial <= before.serial
+            and after.serial <= last.serial
+            for first, last in self._told
+        )
 
     def _take_new_rules(self) -> None:
         self._control.reload_wanted = False

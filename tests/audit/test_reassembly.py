@@ -249,3 +249,15 @@ def test_an_exec_that_was_taken_up_from_a_snapshot_is_over_likewise() -> None:
     child = ExecOnKernel([b"chmod"], pid=200, ppid=100, serial=43).lines()
     [event] = run(second, map(Record.parse, child))
     assert ids(second.over_before(event)) == [42]
+
+
+def test_nothing_that_waits_is_lost_in_a_snapshot_whatever_its_order() -> None:
+    # Two execs of one process, of which the second has lost its SYSCALL's place.
+    first = ExecOnKernel([b"a"], pid=100, serial=1, proctitle=False).lines()
+    syscall, execve, *others = ExecOnKernel([b"b"], pid=100, serial=2, proctitle=False).lines()
+    live = Reassembler()
+    run(live, map(Record.parse, [*first, execve, syscall, *others]))
+    restored = Reassembler()
+    restored.restore(live.snapshot())
+    assert len(restored) == len(live) == 2
+    assert restored.snapshot() == live.snapshot()

@@ -163,7 +163,12 @@ def test_the_reader_and_the_rules_know_what_was_known(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [{"mapping": {}}, {"reassembly": {"clock": 0, "pending": [[0, ["x"]]]}}, {"last": [1]}]
+    "state",
+    [
+        {"mapping": {}},
+        {"reassembly": {"clock": [0, 0], "pending": [[0, None, ["x"]]]}},
+        {"last": [1]},
+    ],
 )
 def test_a_state_that_makes_no_sense_is_set_aside_as_a_damaged_one(
     host: Host, state: dict[str, object]

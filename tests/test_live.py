@@ -107,6 +107,7 @@ def test_auditd_itself_may_run_it_as_a_plugin(tmp_path: Path, target: Path) -> N
     alerts = tmp_path / "alerts.ndjson"
     program = tmp_path / "auditrule"
     command = [sys.executable, "-m", "auditrule", "run", "--input", "-", "-o", str(alerts)]
+    command += ["--state", str(tmp_path / "state")]
     program.write_text(f"#!/bin/sh\nexec {shlex.join(command)} 2>{tmp_path}/plugin.log\n")
     program.chmod(0o750)
     plugin = f"active = yes\ndirection = out\npath = {program}\ntype = always\nformat = string\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import grp
 import os
 import stat
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 20
 # A file system that knows no hard links says one of these, link(2).
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -52,10 +54,29 @@ def open_for_appending(path: Path, *, mode: int, group: int | None) -> tuple[int
         except FileNotFoundError:
             continue
         if os.path.samestat(os.fstat(fd), status):
+            if regular:
+                _claim(fd)
             os.set_blocking(fd, True)
             return fd, made
         os.close(fd)
     raise OSError(errno.EAGAIN, "others keep replacing the file")
+
+
+def _claim(fd: int) -> None:
+    """Take the file for this process (flock(2)): two daemons would write each alert twice.
+
+    Closes it, and raises OSError, where another one has it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OSError("another daemon writes it") from None
+    except OSError as error:
+        # A file system without locks.
+        if error.errno not in _NO_LOCKS:
+            os.close(fd)
+            raise
 
 
 def remove_leftover(path: Path) -> None:

@@ -58,6 +58,8 @@ class Reloader:
             self.last_error = str(error)
             for line in str(error).splitlines():
                 _log.error("not reloaded: %s", line)
+            # What is missing now may come back, and is another folder then.
+            self.watch()
             return None
         self.last_error = None
         for name in Settings.model_fields:

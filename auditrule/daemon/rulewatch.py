@@ -36,22 +36,19 @@ class RuleWatching:
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._paths: tuple[Path, ...] = ()
         self._watch: RuleWatch | None = None
 
     def watch(self, paths: Iterable[Path]) -> None:
-        """Watch these paths from now on, and no others."""
-        wanted = tuple(paths)
-        if wanted == self._paths:
-            return
+        """Watch these paths from now on, and no others, as they are now.
+
+        A folder that was replaced is another one than before, under the same name.
+        """
         self.close()
-        self._paths = wanted
-        if wanted:
+        if wanted := tuple(paths):
             self._watch = RuleWatch(wanted, self._notify)
 
     def close(self) -> None:
         """Stop watching."""
-        self._paths = ()
         if self._watch is not None:
             self._watch.close()
             self._watch = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -311,3 +312,76 @@ def test_a_disk_that_is_full_is_said_once_and_waited_for(files: Files) -> None:
     assert said.count(b"cannot write") == 1
     assert b"stopped while alerts could not be written" in said
     assert b"Traceback" not in said
+
+
+def test_a_log_that_is_not_there_or_was_removed_is_said(files: Files) -> None:
+    append(files.log, attack(1))
+    with files.start() as process:
+        until(lambda: files.serials() == [1], process)
+        files.log.unlink()
+        assert process.stderr is not None
+        while b"there is no such file; waiting" not in process.stderr.readline():
+            assert process.poll() is None
+        append(files.log, attack(2))
+        until(lambda: files.serials() == [1, 2], process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+
+
+@pytest.mark.parametrize(("option", "redirection"), [("--input", "<&-"), ("--output", ">&-")])
+def test_a_closed_stream_is_one_clear_line(files: Files, option: str, redirection: str) -> None:
+    command = shlex.join(
+        [sys.executable, "-m", "auditrule", "run", "--config", str(files.settings)]
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {option} - {redirection}"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 1
+    assert "the standard stream is closed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_on_another_log_costs_the_service_nothing(files: Files, tmp_path: Path) -> None:
+    files.settings.write_text(files.settings.read_text().replace('"beginning"', '"end"'))
+    with files.start() as process:
+        until(lambda: files.checkpoint() != b"", process)
+        append(files.log, attack(1))
+        until(lambda: files.serials() == [1], process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+    append(files.log, attack(2))
+    other = tmp_path / "other.log"
+    other.write_bytes(attack(7))
+    with files.start("--input", str(other), "-o", str(tmp_path / "other.ndjson")) as process:
+        until(lambda: len(list(files.state.glob("checkpoint-*"))) == 2, process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+    files.run_until(2)
+    assert files.serials() == [1, 2]
+
+
+def test_another_name_of_the_host_does_not_silence_the_daemon(files: Files) -> None:
+    append(files.log, attack(1))
+    files.run_until(1)
+    shutil.rmtree(files.state)
+    with files.settings.open("a") as file:
+        file.write('[host]\nname = "renamed"\n')
+    append(files.log, attack(2))
+    with files.start() as process:
+        until(lambda: 2 in files.serials(), process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+
+
+def test_a_second_daemon_with_the_same_alert_file_is_refused(files: Files, tmp_path: Path) -> None:
+    with files.start() as process:
+        until(lambda: files.checkpoint() != b"", process)
+        with files.start("--state", str(tmp_path / "another")) as other:
+            _, said = other.communicate(timeout=DEADLINE)
+        assert other.returncode == 1
+        assert b"another daemon writes it" in said
+        process.terminate()
+        process.communicate(timeout=DEADLINE)

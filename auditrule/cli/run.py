@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from auditrule.alerts.sink import Sink
     from auditrule.config import Settings
     from auditrule.daemon.resume import Beginning
-    from auditrule.rules.detector import Detector
+    from auditrule.daemon.ruleset import Prepared
     from auditrule.source.waiting import LineSource
 
 _log = logging.getLogger("auditrule")
@@ -65,8 +65,9 @@ class Options:
 
 def run_daemon(options: Options) -> bool:
     """Run until a signal or the input's end; tell whether all went well."""
-    # auditd passes a SIGHUP on to a plugin that it has only just started; what it asks for is done.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    control = Control()
+    # auditd passes a SIGHUP on to a plugin that it has only just started.
+    signal.signal(signal.SIGHUP, lambda *_: control.reload())
     try:
         settings = load_settings(options.config)
     except SettingsError as error:
@@ -75,11 +76,11 @@ def run_daemon(options: Options) -> bool:
     set_up_logging(settings.logging.level, settings.logging.format)
     try:
         refuse_unsafe([options.config or DEFAULT_FILE])
-        detector = prepare_detector(
+        prepared = prepare_detector(
             options.rules or settings.rules.paths, max_open=settings.rules.max_open, strict=False
         )
         with contextlib.ExitStack() as stack:
-            return _run(settings, options, detector, stack)
+            return _run(settings, options, prepared, control, stack)
     except (RulesRefusedError, StateError, SourceError) as error:
         for line in str(error).splitlines():
             _log.error("%s", line)
@@ -87,15 +88,22 @@ def run_daemon(options: Options) -> bool:
 
 
 def _run(
-    settings: Settings, options: Options, detector: Detector, stack: contextlib.ExitStack
+    settings: Settings,
+    options: Options,
+    prepared: Prepared,
+    control: Control,
+    stack: contextlib.ExitStack,
 ) -> bool:
+    detector = prepared.detector
     source = options.source or str(settings.log.path)
     output = options.output or str(settings.alerts.path)
     log = None if source == _STANDARD else Path(source).absolute()
     alerts = None if output == _STANDARD else Path(output).absolute()
+    if (log is None and sys.stdin is None) or (alerts is None and sys.stdout is None):
+        _log.error("-: the standard stream is closed")
+        return False
     if log is not None and (warning := needless_root(log)):
         _log.warning("%s", warning)
-    control = Control()
     memory = _memory(settings, options, log, alerts, stack)
     try:
         kept = _open_sink(settings, alerts)
@@ -116,7 +124,13 @@ def _run(
     stack.callback(lines.close)
     watching = RuleWatching(control.reload)
     stack.callback(watching.close)
-    reloader = Reloader(settings, config=options.config, rules=options.rules, watch=watching.watch)
+    reloader = Reloader(
+        settings,
+        config=options.config,
+        rules=options.rules,
+        watch=watching.watch,
+        broken_rules=prepared.broken,
+    )
     daemon = Daemon(
         source=lines,
         reader=reader,
@@ -141,7 +155,6 @@ def _run(
     reloader.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: control.stop())
-    signal.signal(signal.SIGHUP, lambda *_: control.reload())
     try:
         daemon.start()
         _log.info("following %s, alerts go to %s", source, output)

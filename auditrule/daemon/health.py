@@ -84,6 +84,7 @@ class Health(BaseModel):
     audit_reports: dict[str, int] = Field(default_factory=dict)
 
     rules: int = 0
+    broken_rules: int = 0
     rule_failures: dict[str, int] = Field(default_factory=dict)
     reloads: int = 0
     failed_reloads: int = 0
@@ -198,10 +199,13 @@ def _problems(health: Health, now: datetime, alive: bool) -> Iterator[str]:
         yield f"the daemon hangs: it has not told of itself for {show_duration(silent)}"
     if health.log_problem is not None:
         yield f"the log cannot be read: {health.log_problem}"
-    elif health.position is None and health.means != "stream":
-        yield f"there is no log at {health.input} yet"
     if health.rules == 0:
         yield "no rule runs"
+    if health.broken_rules:
+        what = "1 rule file is"
+        if health.broken_rules > 1:
+            what = f"{health.broken_rules} rule files are"
+        yield f"{what} broken or missing, and not run; auditrule rules check tells why"
     if health.sink_failing is not None:
         yield f"alerts cannot be written, so reading waits: {health.sink_failing}"
     if health.checkpoint_failing is not None:

@@ -54,6 +54,7 @@ _COUNTERS_BY = (
 )
 _GAUGES = (
     ("rules", "rules", "Rules that run."),
+    ("broken_rules", "broken_rules", "Rule files that do not run: broken or missing."),
     ("lag_bytes", "lag_bytes", "Bytes of the log that are written and not read yet."),
     ("lag_seconds", "lag_seconds", "How far reading is behind the log."),
     ("pending_events", "pending", "Events that wait for records."),

@@ -27,7 +27,8 @@ class Reloader:
 
     `config` is the settings file as it was named, `rules` the paths that the command line names in
     place of the settings'. `watch` is told which paths to watch for changes. `last_error` is why
-    the last reload was refused, None if it was not.
+    the last reload was refused, None if it was not, `broken_rules` how many rules the set that runs
+    lacks.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Reloader:
         config: Path | None,
         rules: Sequence[Path],
         watch: Callable[[Sequence[Path]], None],
+        broken_rules: int = 0,
     ) -> None:
         self._settings = settings
         self._config = config
         self._rules = rules
         self._watch = watch
+        self.broken_rules = broken_rules
         self.last_error: str | None = None
 
     def __call__(self) -> Detector | None:
@@ -51,7 +54,7 @@ class Reloader:
             if self._config is not None:
                 refuse_unsafe([self._config])
             settings = load_settings(self._config)
-            detector = prepare_detector(
+            prepared = prepare_detector(
                 self._rules or settings.rules.paths, max_open=settings.rules.max_open, strict=True
             )
         except (SettingsError, RulesRefusedError) as error:
@@ -68,7 +71,8 @@ class Reloader:
         set_up_logging(settings.logging.level, settings.logging.format)
         self._settings = settings
         self.watch()
-        return detector
+        self.broken_rules = prepared.broken
+        return prepared.detector
 
     def watch(self) -> None:
         """Have the rules watched that the settings name, if they say so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditrule.daemon.permissions import unsafe_paths
@@ -23,7 +24,15 @@ class RulesRefusedError(Exception):
     """These rules must not or cannot be run; the text has a line for each reason."""
 
 
-def prepare_detector(paths: Sequence[Path], *, max_open: int, strict: bool) -> Detector:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A detector, and how many files and paths of rules it lacks, broken or missing."""
+
+    detector: Detector
+    broken: int
+
+
+def prepare_detector(paths: Sequence[Path], *, max_open: int, strict: bool) -> Prepared:
     """Load rules and return their detector; what is not run of them is said in the log.
 
     Raises RulesRefusedError where others may change a rule, where no rule is left to run, and,
@@ -35,14 +44,17 @@ def prepare_detector(paths: Sequence[Path], *, max_open: int, strict: bool) -> D
     if strict and found.errors:
         raise RulesRefusedError("\n".join(f"broken rule: {error}" for error in found.errors))
     for error in found.errors:
-        _log.error("broken rule: %s", error)
+        for line in f"broken rule: {error}".splitlines():
+            _log.error("%s", line)
     running = runnable(found, catalogue())
     for notice in running.notices:
         _log.warning("%s", notice)
     if not running.rules:
         raise RulesRefusedError("there is no rule to run")
     _log.info("rules: %d run", len(running.rules))
-    return Detector(running.rules, max_open=max_open)
+    return Prepared(
+        Detector(running.rules, max_open=max_open), len({error.path for error in found.errors})
+    )
 
 
 def refuse_unsafe(paths: Iterable[Path]) -> None:

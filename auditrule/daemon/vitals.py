@@ -59,6 +59,7 @@ class Vitals:
         self._next_watchdog = self._next_health = 0.0
         self._failing: set[Path] = set()
         self._problem: str | None = None
+        self._is_missing = False
         self._metrics: Metrics | None = None
         self._server: MetricsServer | None = None
         self._latest: Health | None = None
@@ -111,6 +112,11 @@ class Vitals:
         if metrics is not None and textfile is not None:
             self._try(textfile, lambda: metrics.write_textfile(textfile))
 
+    def _missing(self) -> str | None:
+        """Say that there is no log, if that has been so at the last look too: rotation is quick."""
+        was_missing, self._is_missing = self._is_missing, not os.path.lexists(self._source)
+        return "there is no such file" if was_missing and self._is_missing else None
+
     def _say_problem(self, problem: str | None) -> None:
         """Say once that the log cannot be read, and that it can again."""
         if problem == self._problem:
@@ -156,7 +162,7 @@ class Vitals:
             else HealthPosition(path=position.path, offset=position.offset),
             lag_bytes=lag,
             lag_seconds=max(0.0, now.timestamp() - last.time_ms / 1000) if lag and last else 0.0,
-            log_problem=None if tail is None else tail.problem,
+            log_problem=None if tail is None else tail.problem or self._missing(),
             rotations=0 if tail is None else tail.rotations,
             truncations_of_log=0 if tail is None else tail.truncations,
             gaps=daemon.source.gaps,
@@ -169,6 +175,7 @@ class Vitals:
             lost_events=reader.serials.lost,
             audit_reports={kind: n for kind, n in reader.serials.reports.items() if n},
             rules=len(detector.rules),
+            broken_rules=self._reloader.broken_rules,
             rule_failures=dict(detector.failures),
             reloads=daemon.reloads,
             failed_reloads=daemon.failed_reloads,

@@ -168,7 +168,15 @@ def test_all_is_well_with_a_stream() -> None:
             "the daemon hangs: it has not told of itself for 16 s",
         ),
         ({"log_problem": "permission denied"}, "the log cannot be read: permission denied"),
-        ({"position": None}, f"there is no log at {LOG} yet"),
+        ({"log_problem": "there is no such file"}, "the log cannot be read: there is no such file"),
+        (
+            {"broken_rules": 1},
+            "1 rule file is broken or missing, and not run; auditrule rules check tells why",
+        ),
+        (
+            {"broken_rules": 3},
+            "3 rule files are broken or missing, and not run; auditrule rules check tells why",
+        ),
         ({"rules": 0}, "no rule runs"),
         ({"sink_failing": "disk full"}, "alerts cannot be written, so reading waits: disk full"),
         ({"checkpoint_failing": "disk full"}, "the checkpoint cannot be written: disk full"),

@@ -106,7 +106,8 @@ def test_a_broken_rule_stops_a_start_only_if_no_other_is_left(
     rules: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (rules / "bad.toml").write_text("[rule]\n")
-    assert len(prepare_detector([rules], max_open=10, strict=False).rules) == 1
+    prepared = prepare_detector([rules], max_open=10, strict=False)
+    assert (len(prepared.detector.rules), prepared.broken) == (1, 1)
     assert "broken rule" in caplog.text
     for path in rules.glob("[!b]*.toml"):
         path.unlink()

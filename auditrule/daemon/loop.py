@@ -35,7 +35,7 @@ _LOSSES_SECONDS = 60.0
 _MOST_GAPS = 100
 _UNREADABLE_SECONDS = 60.0
 # A plugin's input is not there any more for the next run, but its end must not take long either.
-_DRAIN_SECONDS = 5.0
+_DRAIN_SECONDS = 10.0
 
 
 class Daemon:
@@ -176,9 +176,12 @@ class Daemon:
 
     def _tell_gap(self, lines: list[bytes]) -> None:
         """Tell that lines may be missing before these, unless the serials show that none is."""
-        before, after = self.reader.last or self.outlet.known, _first_id(lines)
+        before, after = self.reader.last, _first_id(lines)
         if before is None:
-            return  # Nothing was read yet, so nothing is known to have been there.
+            before = self.outlet.known
+            # Of another boot, its serial tells nothing.
+            if before is None or (after is not None and after.time_ms < before.time_ms):
+                return  # All that is known to have been there is still to come.
         if after is not None and self.outlet.is_old(after.time_ms, after.serial):
             return
         if after is not None and before.node == after.node:

@@ -148,6 +148,9 @@ def test_a_gap_is_not_told_where_nothing_is_missing(before: list[bytes]) -> None
         (EventId(None, 1_700_000_000, 0, 8), [9]),
         # The log reaches back behind what is known.
         (EventId(None, 1_700_000_000, 500, 20), [9]),
+        # It begins with an earlier boot, whose serials were higher.
+        (EventId(None, 1_700_000_000, 500, 2), [9]),
+        (EventId(None, 1_699_999_999, 500, 2), ["log-gap", 9]),
         (EventId(None, 1_800_000_000, 0, 20), []),
     ],
 )

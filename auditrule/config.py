@@ -35,6 +35,20 @@ _LISTEN = re.compile(
 Positive = Annotated[int, Field(ge=1)]
 
 
+def _absolute(path: Path) -> Path:
+    """Return `path`. Raises ValueError where it would depend on where the daemon was started."""
+    if not path.is_absolute():
+        raise ValueError(f"{str(path)!r} is not absolute: it must begin with /")
+    return path
+
+
+def _absolute_or_stream(path: Path) -> Path:
+    return path if str(path) == "-" else _absolute(path)
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
 class SettingsError(ValueError):
     """Settings cannot be used; the text says where they stand, which key, and why."""
 
@@ -49,7 +63,7 @@ Seconds = Annotated[float, Field(ge=0, le=3600)]
 class LogSettings(_Section):
     """``[log]``: what is followed."""
 
-    path: Path = Path("/var/log/audit/audit.log")
+    path: AbsolutePath = Path("/var/log/audit/audit.log")
     start: Literal["end", "beginning"] = "end"
     max_line: Positive = 1 << 20
 
@@ -57,9 +71,15 @@ class LogSettings(_Section):
 class RuleSettings(_Section):
     """``[rules]``: which rules run; none named means the bundled ones."""
 
-    paths: tuple[Path, ...] = ()
+    paths: tuple[AbsolutePath, ...] = ()
     max_open: Positive = 10_000
     watch: bool = False
+
+
+def _checked_mode(mode: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", mode):
+        raise ValueError(f"{mode!r} is no octal mode such as 0640")
+    return mode
 
 
 class AlertSettings(_Section):
@@ -68,10 +88,12 @@ class AlertSettings(_Section):
     `rotate_size` is in bytes, `rotate_age` in hours; 0 means never. `mode` is octal.
     """
 
-    path: Path = Path("/var/log/auditrule/alerts.ndjson")
+    path: Annotated[Path, AfterValidator(_absolute_or_stream)] = Path(
+        "/var/log/auditrule/alerts.ndjson"
+    )
     fsync: Literal["always", "interval", "never"] = "interval"
     fsync_interval: Seconds = 1.0
-    mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0640"
+    mode: Annotated[str, AfterValidator(_checked_mode)] = "0640"
     group: Annotated[str, Field(min_length=1)] | None = None
     rotate_size: Annotated[int, Field(ge=0)] = 100 << 20
     rotate_age: Annotated[float, Field(ge=0)] = 0.0
@@ -82,7 +104,7 @@ class AlertSettings(_Section):
 class StateSettings(_Section):
     """``[state]``: the folder of the checkpoint, and the seconds between two of them at least."""
 
-    path: Path = Path("/var/lib/auditrule")
+    path: AbsolutePath = Path("/var/lib/auditrule")
     interval: Seconds = 1.0
 
 
@@ -113,7 +135,7 @@ class MetricSettings(_Section):
     """``[metrics]``: an address of the loopback interface, a file for node_exporter, or neither."""
 
     listen: Annotated[str, AfterValidator(_checked_address)] | None = None
-    textfile: Path | None = None
+    textfile: AbsolutePath | None = None
 
 
 class HostSettings(_Section):
@@ -237,5 +259,6 @@ def _explain(where: str, error: ValidationError, *section: str) -> list[str]:
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in (*section, *problem["loc"]))
         reason = "no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        reason = reason.removeprefix("Value error, ")
         lines.append(f"{where}: {key}: {reason[:1].lower()}{reason[1:]}")
     return lines

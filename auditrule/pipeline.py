@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.record import EventId, Record
@@ -136,18 +138,32 @@ def detect(documents: Iterable[Document], detector: Detector) -> Iterator[Alert]
     for document in documents:
         event = document.to_dict()
         for detection in detector.detect(event):
-            yield _alert(detection, {id(event): document})
+            yield from _alerts(detection, {id(event): document})
 
 
 def conclude(detector: Detector) -> Iterator[Alert]:
     """Yield the alerts that the end of the documents completes; `detector` then starts anew."""
     for detection in detector.finish():
-        yield _alert(detection, {})
+        yield from _alerts(detection, {})
 
 
-def _alert(detection: Detection, known: Mapping[int, Document]) -> Alert:
-    """Make an alert of a detection; the documents of the events at hand are `known`."""
-    documents = [
-        known.get(id(event)) or Document.model_validate(event) for event in detection.events
-    ]
-    return build_alert(documents, detection.rule, detection.join_keys)
+def _alerts(detection: Detection, known: Mapping[int, Document]) -> Iterator[Alert]:
+    """Yield the alert of a detection; the documents of the events at hand are `known`.
+
+    Events from a checkpoint of another version may be no documents of this one: an alert does
+    without them, as long as any is left.
+    """
+    documents = []
+    for event in detection.events:
+        document = known.get(id(event))
+        if document is None:
+            try:
+                document = Document.model_validate(event)
+            except ValidationError:
+                _log.warning(
+                    "rule %s: an event that another version kept cannot be shown", detection.rule.id
+                )
+                continue
+        documents.append(document)
+    if documents:
+        yield build_alert(documents, detection.rule, detection.join_keys)

@@ -51,14 +51,18 @@ def test_the_usual_file_is_read_where_it_is(
 def test_the_environment_overrides_the_file_key_by_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = write(tmp_path, '[alerts]\npath = "a"\n[reassembly]\nmax_pending = 7\nmax_age = 1')
+    path = write(tmp_path, '[alerts]\npath = "/a"\n[reassembly]\nmax_pending = 7\nmax_age = 1')
     monkeypatch.setenv("AUDITRULE_REASSEMBLY__MAX_PENDING", "9")
-    monkeypatch.setenv("AUDITRULE_RULES__PATHS", '["x", "y"]')
+    monkeypatch.setenv("AUDITRULE_RULES__PATHS", '["/x", "/y"]')
     settings = load_settings(path)
     assert settings.reassembly.max_pending == 9
     assert settings.reassembly.max_age == 1
-    assert settings.alerts.path == Path("a")
-    assert settings.rules.paths == (Path("x"), Path("y"))
+    assert settings.alerts.path == Path("/a")
+    assert settings.rules.paths == (Path("/x"), Path("/y"))
+
+
+def test_alerts_may_go_to_standard_output(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, '[alerts]\npath = "-"')).alerts.path == Path("-")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,10 @@ def test_the_environment_overrides_the_file_key_by_key(
         ("[log]\nstart = 'middle'", "log.start: input should be 'end' or 'beginning'"),
         ("log = 5", "log: input should be"),
         ("[log", "not TOML"),
+        ("[log]\npath = 'audit.log'", "log.path: 'audit.log' is not absolute: it must begin with"),
+        ("[alerts]\npath = 'x'", "alerts.path: 'x' is not absolute"),
+        ("[rules]\npaths = ['/x', 'y']", "rules.paths.1: 'y' is not absolute"),
+        ("[alerts]\nmode = '0888'", "alerts.mode: '0888' is no octal mode such as 0640"),
     ],
 )
 def test_what_is_unknown_or_wrong_is_refused_with_file_key_and_reason(

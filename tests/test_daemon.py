@@ -340,7 +340,7 @@ def test_a_closed_stream_is_one_clear_line(files: Files, option: str, redirectio
         timeout=DEADLINE,
     )
     assert done.returncode == 1
-    assert "the standard stream is closed" in done.stderr
+    assert f"ERROR: standard {option[2:]} is closed" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -15,7 +15,9 @@ from kernel_format import ExecOnKernel
 from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader
+from auditrule.pipeline import DocumentReader, detect
+from auditrule.rules.detector import Detector
+from auditrule.rules.loader import load_rules
 
 if TYPE_CHECKING:
     import pytest
@@ -52,6 +54,47 @@ def captured() -> list[bytes]:
 def test_any_lines_are_records_or_counted(lines: list[bytes]) -> None:
     one, _ = read(lines)
     assert one.counts.records + one.counts.unparsed == len(lines)
+
+
+_SEQUENCE = """\
+[metadata]
+maturity = "production"
+
+[rule]
+rule_id = "6d1ce5f0-58a2-4d6e-9b8c-3b2a10c7a004"
+name = "copied and made executable"
+description = "A rule of this test."
+severity = "low"
+risk_score = 21
+type = "eql"
+language = "eql"
+query = '''
+sequence by process.parent.pid
+  [process where process.name == "cp"]
+  [process where process.name == "chmod"]
+'''
+"""
+
+
+def test_an_event_that_another_version_kept_costs_no_alert(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "rule.toml"
+    file.write_text(_SEQUENCE)
+    rules = load_rules([file]).rules
+    _, documents = read(
+        ExecOnKernel([b"cp", b"a", b"b"], exe=b"/usr/bin/cp", serial=1).lines()
+        + ExecOnKernel([b"chmod", b"+x", b"b"], serial=2).lines()
+    )
+    first = Detector(rules)
+    assert list(detect(documents[:1], first)) == []
+    kept = json.dumps(first.snapshot())
+    assert kept.count('"working_directory"') == 1
+    second = Detector(rules)
+    second.restore(json.loads(kept.replace('"working_directory"', '"cwd"')))
+    (alert,) = detect(documents[1:], second)
+    assert alert.event.sequence == 2
+    assert "an event that another version kept cannot be shown" in caplog.text
 
 
 @st.composite

@@ -92,6 +92,7 @@ def test_a_user_without_the_group_is_told_that_the_log_may_not_be_read(folder: F
         assert subject.stop() in (0, 1, -15)
         (line,) = [line for line in subject.said.splitlines() if DENIED in line]
         assert str(folder.log.parent) in line
+        assert "log_group of /etc/audit/auditd.conf" in line
         assert "Traceback" not in subject.said
 
 

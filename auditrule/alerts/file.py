@@ -45,10 +45,10 @@ class AlertFile:
     next document once `fsync_interval` seconds have passed, and in `sync` and `tend`; "never" not
     even in `sync`, so that a power failure may take alerts that the checkpoint takes for written.
 
-    mode, group: those of a file that is made here, whatever the umask; one that is there keeps its
-    own. rotate_size (bytes): the file is rotated before a line would make it larger; 0 is never. A
-    file always takes one line. rotate_age (hours): it is rotated at the first write, or `tend`,
-    that finds its first line older. The age of a file from an earlier run counts from the
+    mode, group: those of the file, whatever the umask, but one that belongs to another user keeps
+    its own. rotate_size (bytes): the file is rotated before a line would make it larger; 0 is
+    never. A file always takes one line. rotate_age (hours): it is rotated at the first write, or
+    `tend`, that finds its first line older. The age of a file from an earlier run counts from the
     timestamp of its first alert, or its last change if that is earlier or there is none. keep,
     compress: as auditrule.alerts.rotating says. A rotation that fails is logged and tried again a
     minute later; alerts do not wait for it.

@@ -30,10 +30,11 @@ def group_id(name: str) -> int:
 
 
 def open_for_appending(path: Path, *, mode: int, group: int | None) -> tuple[int, bool]:
-    """Open `path`, made with `mode` and `group` if it is not there; tell whether it was made.
+    """Open `path`, made if it is not there; tell whether it was made.
 
-    A regular file is opened to be read too. A pipe is not waited for: without a reader it is an
-    error. Raises OSError, for a symbolic link too.
+    It gets `mode` and `group`, but a file that belongs to another user keeps its own. A regular
+    file is opened to be read too. A pipe is not waited for: without a reader it is an error. Raises
+    OSError, for a symbolic link too.
     """
     made = False
     for _ in range(_ATTEMPTS):
@@ -56,6 +57,7 @@ def open_for_appending(path: Path, *, mode: int, group: int | None) -> tuple[int
         if os.path.samestat(os.fstat(fd), status):
             if regular:
                 _claim(fd)
+                _adjust(fd, status, mode, group)
             os.set_blocking(fd, True)
             return fd, made
         os.close(fd)
@@ -79,6 +81,29 @@ def _claim(fd: int) -> None:
             raise
 
 
+def _adjust(fd: int, status: os.stat_result, mode: int, group: int | None) -> None:
+    """Give a file of this user its mode and group. Closes it, and raises OSError, if it cannot."""
+    if status.st_uid != os.geteuid():
+        return
+    if stat.S_IMODE(status.st_mode) == mode and group in (None, status.st_gid):
+        return
+    try:
+        _give(fd, mode, group)
+    except OSError:
+        os.close(fd)
+        raise
+
+
+def _give(fd: int, mode: int, group: int | None) -> None:
+    if group is not None:
+        try:
+            os.fchown(fd, -1, group)
+        except OSError as error:
+            raise OSError(error.errno, f"group {group} is none of this user's groups") from error
+    # Behind it, as a change of the group may take from the mode, chown(2).
+    os.fchmod(fd, mode)
+
+
 def remove_leftover(path: Path) -> None:
     """Remove what a kill left behind as the file was made, if it can be removed."""
     with contextlib.suppress(OSError):
@@ -96,9 +121,7 @@ def _make(path: Path, mode: int, group: int | None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(new, flags, 0o600)
     try:
-        if group is not None:
-            os.fchown(fd, -1, group)
-        os.fchmod(fd, mode)
+        _give(fd, mode, group)
         with contextlib.suppress(FileExistsError):
             _give_name(new, path)
     finally:

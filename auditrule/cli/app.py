@@ -229,7 +229,11 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Follow a live audit log and write alerts as they happen, until SIGTERM or SIGINT."""
+    """Follow a live audit log and write alerts as they happen, until SIGTERM or SIGINT.
+
+    SIGHUP has it read settings and rules again. The exit code is 0 when it was told to end, or its
+    input has ended; 1 when it could not start or go on, and says why.
+    """
     from auditrule.cli.run import Options, run_daemon
 
     options = Options(config, source, tuple(rules or ()), output, state)

@@ -25,7 +25,7 @@ from auditrule.daemon.logs import set_up_logging
 from auditrule.daemon.loop import Daemon
 from auditrule.daemon.memory import Memory
 from auditrule.daemon.outlet import Outlet
-from auditrule.daemon.permissions import needless_root
+from auditrule.daemon.permissions import denied_by, needless_root
 from auditrule.daemon.reload import Reloader
 from auditrule.daemon.resume import take_up
 from auditrule.daemon.ruleset import RulesRefusedError, prepare_detector, refuse_unsafe
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("auditrule")
 _STANDARD = "-"
+_SHOWN = {"source": "standard input", "output": "standard output"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _run(
     log = None if source == _STANDARD else Path(source).absolute()
     alerts = None if output == _STANDARD else Path(output).absolute()
     if (log is None and sys.stdin is None) or (alerts is None and sys.stdout is None):
-        _log.error("-: the standard stream is closed")
+        _log.error("%s is closed", _shown("source" if log is None else "output", _STANDARD))
         return False
     if log is not None and (warning := needless_root(log)):
         _log.warning("%s", warning)
@@ -110,7 +111,7 @@ def _run(
     except OSError as error:
         _log.error("%s: %s", output, plain_reason(error))
         return False
-    sink = RetryingSink(kept, control.pause, name=output)
+    sink = RetryingSink(kept, control.pause, name=_shown("output", output))
     stack.callback(_close, sink)
     beginning, reader = take_up(
         memory,
@@ -157,11 +158,13 @@ def _run(
         signal.signal(number, lambda *_: control.stop())
     try:
         daemon.start()
-        _log.info("following %s, alerts go to %s", source, output)
+        _log.info(
+            "following %s, alerts go to %s", _shown("source", source), _shown("output", output)
+        )
         vitals.ready()
         done = daemon.run()
     except OSError as error:
-        _log.error("%s: %s", output, plain_reason(error))
+        _log.error("%s: %s", error.filename or _shown("output", output), plain_reason(error))
         return False
     except SinkStoppedError as error:
         # The state that was kept last is from before the alert that could not be written.
@@ -176,6 +179,10 @@ def _run(
         counts.unparsed,
     )
     return done
+
+
+def _shown(what: str, name: str) -> str:
+    return _SHOWN[what] if name == _STANDARD else name
 
 
 def _memory(
@@ -221,12 +228,17 @@ def _open_source(settings: Settings, log: Path | None, beginning: Beginning) -> 
     if log is None:
         return StreamSource(sys.stdin.fileno(), max_line=settings.log.max_line)
     recollection = beginning.recollection
-    return Tail(
-        log,
-        start=beginning.start,
-        resume=None if recollection is None else recollection.position,
-        max_line=settings.log.max_line,
-    )
+    try:
+        return Tail(
+            log,
+            start=beginning.start,
+            resume=None if recollection is None else recollection.position,
+            max_line=settings.log.max_line,
+        )
+    except SourceError as error:
+        if hint := denied_by(log):
+            raise SourceError(error.path, f"{error.reason}: {hint}") from error
+        raise
 
 
 def _reader(settings: Settings, *, fill: bool) -> DocumentReader:

@@ -77,7 +77,9 @@ def _rows(health: Health, now: datetime) -> list[tuple[str, str]]:
         ("log", f"{_input(health)}, {_lag(health)}"),
         (
             "read",
-            f"{health.records:,} records, {health.events:,} events, {health.execs:,} execs",
+            f"{_number(health.records, 'record')}, {_number(health.events, 'event')}, "
+            f"{_number(health.execs, 'exec')}, as of "
+            f"{show_duration((now - health.updated).total_seconds())} ago",
         ),
         (
             "passed over",
@@ -86,12 +88,14 @@ def _rows(health: Health, now: datetime) -> list[tuple[str, str]]:
         ),
         (
             "lost",
-            f"{health.lost_events:,} events; {health.gaps:,} gaps in the log, at "
-            f"{health.rotations:,} rotations and {health.truncations_of_log:,} truncations",
+            f"{_number(health.lost_events, 'event')}; {_number(health.gaps, 'gap')} in the log, at "
+            f"{_number(health.rotations, 'rotation')} and "
+            f"{_number(health.truncations_of_log, 'truncation')}",
         ),
         (
             "rules",
-            f"{health.rules:,}; {health.reloads:,} reloads, {health.failed_reloads:,} failed",
+            f"{health.rules:,}; {_number(health.reloads, 'reload')}, "
+            f"{health.failed_reloads:,} failed",
         ),
         ("alerts", _alerts(health, now)),
         (
@@ -101,6 +105,10 @@ def _rows(health: Health, now: datetime) -> list[tuple[str, str]]:
         ),
         ("checkpoint", "none yet" if age is None else f"{show_duration(age)} ago"),
     ]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _input(health: Health) -> str:

@@ -89,6 +89,7 @@ class Health(BaseModel):
     reloads: int = 0
     failed_reloads: int = 0
     last_reload_error: str | None = None
+    needs_restart: tuple[str, ...] = ()
 
     alerts: int = 0
     alerts_by_rule: dict[str, int] = Field(default_factory=dict)
@@ -196,7 +197,10 @@ def _problems(health: Health, now: datetime, alive: bool) -> Iterator[str]:
     if not alive:
         yield f"the daemon is not running; it was last seen {show_duration(silent)} ago"
     elif silent > health.stale_after:
-        yield f"the daemon hangs: it has not told of itself for {show_duration(silent)}"
+        yield (
+            f"the daemon has not told of itself for {show_duration(silent)}: it hangs, or cannot "
+            "write to its state folder"
+        )
     if health.log_problem is not None:
         yield f"the log cannot be read: {health.log_problem}"
     if health.rules == 0:
@@ -225,9 +229,12 @@ def _warnings(health: Health, now: datetime) -> Iterator[str]:
         yield "no record has come since the daemon started; does auditd run?"
     if health.means == "polling":
         yield "the log is polled, which is slower: inotify is not available or at its limit"
+    if health.needs_restart:
+        sections = ", ".join(f"[{name}]" for name in health.needs_restart)
+        yield f"settings have changed that take a restart to hold: {sections}"
     for count, text in _mishaps(health):
         if count:
-            yield f"{text}: {count:,}"
+            yield f"{text}: {count:,} since the daemon started"
 
 
 def _mishaps(health: Health) -> Iterator[tuple[int, str]]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A checkpoint that takes long is written seldom: it is to take a twentieth of the time at most.
+# A checkpoint that takes long is written seldom: it is to take a twentieth of the time at most,
+# unless that would be less often than this.
 _SHARE = 20
 _MOST_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
@@ -145,5 +146,5 @@ class Memory:
             self.failing = None
         took = self._clock() - began
         least = self._interval if self.failing is None else max(self._interval, _RETRY_SECONDS)
-        self._due = self._clock() + min(max(least, _SHARE * took), _MOST_SECONDS)
+        self._due = self._clock() + max(least, min(_SHARE * took, _MOST_SECONDS))
         return self.failing is None

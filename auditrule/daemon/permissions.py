@@ -100,6 +100,23 @@ def needless_root(log: Path, *, uid: int | None = None) -> str | None:
     )
 
 
+def denied_by(log: Path) -> str | None:
+    """Say what keeps this process from reading `log`, and what would mend it; None if nothing."""
+    try:
+        for place, status in _way(log.absolute()):
+            needed = os.X_OK if stat.S_ISDIR(status.st_mode) else os.R_OK
+            if not stat.S_ISLNK(status.st_mode) and not os.access(place, needed):
+                owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
+                return (
+                    f"{printable(place)} is {owner}:{group}'s with mode "
+                    f"{stat.S_IMODE(status.st_mode):04o}; auditd gives the log to log_group of "
+                    "/etc/audit/auditd.conf, which the daemon's user must be in"
+                )
+    except OSError:
+        pass
+    return None
+
+
 def _lets_through(folder: os.stat_result, group: int) -> bool:
     bit = stat.S_IXGRP if folder.st_gid == group else stat.S_IXOTH
     return bool(folder.st_mode & bit)

@@ -28,7 +28,7 @@ class Reloader:
     `config` is the settings file as it was named, `rules` the paths that the command line names in
     place of the settings'. `watch` is told which paths to watch for changes. `last_error` is why
     the last reload was refused, None if it was not, `broken_rules` how many rules the set that runs
-    lacks.
+    lacks, `needs_restart` which sections of the settings have changed that a reload cannot apply.
     """
 
     def __init__(
@@ -40,12 +40,13 @@ class Reloader:
         watch: Callable[[Sequence[Path]], None],
         broken_rules: int = 0,
     ) -> None:
-        self._settings = settings
+        self._settings = self._started_with = settings
         self._config = config
         self._rules = rules
         self._watch = watch
         self.broken_rules = broken_rules
         self.last_error: str | None = None
+        self.needs_restart: tuple[str, ...] = ()
 
     def __call__(self) -> Detector | None:
         """Return the detector to go on with, None where the old one has to stay."""
@@ -65,9 +66,13 @@ class Reloader:
             self.watch()
             return None
         self.last_error = None
-        for name in Settings.model_fields:
-            if name not in _APPLIED and getattr(settings, name) != getattr(self._settings, name):
-                _log.warning("[%s] has changed, which takes a restart to hold", name)
+        self.needs_restart = tuple(
+            name
+            for name in Settings.model_fields
+            if name not in _APPLIED and getattr(settings, name) != getattr(self._started_with, name)
+        )
+        for name in self.needs_restart:
+            _log.warning("[%s] has changed, which takes a restart to hold", name)
         set_up_logging(settings.logging.level, settings.logging.format)
         self._settings = settings
         self.watch()

@@ -180,6 +180,7 @@ class Vitals:
             reloads=daemon.reloads,
             failed_reloads=daemon.failed_reloads,
             last_reload_error=self._reloader.last_error,
+            needs_restart=self._reloader.needs_restart,
             alerts=counts.alerts,
             alerts_by_rule=dict(daemon.outlet.by_rule),
             last_alert=daemon.outlet.last_time,

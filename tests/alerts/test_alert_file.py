@@ -66,11 +66,25 @@ def test_a_new_file_has_its_mode_and_group_whatever_the_umask(path: Path, mask: 
         assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o664, group.gr_gid)
 
 
-def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
+def test_a_file_that_is_there_gets_its_mode_and_group(path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a file to any group")
     path.touch()
     path.chmod(0o604)
-    AlertFile(path, mode=0o640).close()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    AlertFile(path, mode=0o640, group="adm").close()
+    status = path.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o640, grp.getgrnam("adm").gr_gid)
+
+
+def test_a_file_of_another_user_keeps_its_mode_and_group(path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a file to another user")
+    path.touch()
+    path.chmod(0o604)
+    os.chown(path, 12345, 12345)
+    AlertFile(path, mode=0o640, group="adm").close()
+    status = path.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o604, 12345)
 
 
 def test_a_group_that_is_not_there_is_an_os_error(path: Path) -> None:

@@ -165,7 +165,8 @@ def test_all_is_well_with_a_stream() -> None:
         ({"alive": False}, "the daemon is not running; it was last seen 2 s ago"),
         (
             {"now": NOW + timedelta(seconds=14)},
-            "the daemon hangs: it has not told of itself for 16 s",
+            "the daemon has not told of itself for 16 s: it hangs, or cannot write to its state "
+            "folder",
         ),
         ({"log_problem": "permission denied"}, "the log cannot be read: permission denied"),
         ({"log_problem": "there is no such file"}, "the log cannot be read: there is no such file"),
@@ -207,6 +208,19 @@ def test_a_problem_is_told_in_a_sentence(fields: dict[str, Any], text: str) -> N
             {"means": "polling"},
             "the log is polled, which is slower: inotify is not available or at its limit",
         ),
+        (
+            {"needs_restart": ("log", "alerts")},
+            "settings have changed that take a restart to hold: [log], [alerts]",
+        ),
+    ],
+)
+def test_a_warning_is_told_in_a_sentence(fields: dict[str, Any], text: str) -> None:
+    assert found(**fields) == [Finding("warning", text)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
         ({"gaps": 2}, "gaps in the log, where lines were gone before they could be read: 2"),
         ({"lost_events": 1234}, "events that were lost before they reached the log: 1,234"),
         ({"rule_failures": {"b": 1, "a": 2}}, "failures of rules (a, b): 3"),
@@ -215,8 +229,8 @@ def test_a_problem_is_told_in_a_sentence(fields: dict[str, Any], text: str) -> N
         ({"checkpoint_errors": 2}, "errors in writing checkpoints, the last went well: 2"),
     ],
 )
-def test_a_warning_is_told_in_a_sentence(fields: dict[str, Any], text: str) -> None:
-    assert found(**fields) == [Finding("warning", text)]
+def test_a_mishap_is_told_with_its_number(fields: dict[str, Any], text: str) -> None:
+    assert found(**fields) == [Finding("warning", f"{text} since the daemon started")]
 
 
 @pytest.mark.parametrize(

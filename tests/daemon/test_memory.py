@@ -122,3 +122,9 @@ def test_a_state_that_takes_long_is_kept_seldom(
     assert memory.due_in() == 60
     clock.now += 60
     assert memory.due_in() == 0
+
+
+def test_it_is_kept_no_more_often_than_asked_for(folder: StateFolder) -> None:
+    memory = Memory(folder, "/log", interval=3600, clock=Clock())
+    memory.keep(lambda: LEFT)
+    assert memory.due_in() == 3600

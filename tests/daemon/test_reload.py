@@ -91,8 +91,15 @@ def test_what_takes_a_restart_is_said(
     config.write_text('[alerts]\npath = "/elsewhere"\n[logging]\nlevel = "debug"\n')
     assert reload() is not None
     assert "[alerts] has changed, which takes a restart" in caplog.text
+    assert reload.needs_restart == ("alerts",)
+    # Not forgotten with the next reload.
+    assert reload() is not None
+    assert reload.needs_restart == ("alerts",)
     assert "[logging]" not in caplog.text
     assert logging.getLogger().level == logging.DEBUG
+    config.write_text("")
+    assert reload() is not None
+    assert not reload.needs_restart
 
 
 def test_rules_that_others_could_change_are_not_run(rules: Path) -> None:

@@ -158,7 +158,8 @@ def test_json_has_all_of_it(state: Path) -> None:
             },
             {
                 "level": "warning",
-                "text": "gaps in the log, where lines were gone before they could be read: 1",
+                "text": "gaps in the log, where lines were gone before they could be read: 1 "
+                "since the daemon started",
             },
         ],
     }

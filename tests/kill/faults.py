@@ -113,8 +113,6 @@ def reload(scene: Scene) -> None:
 
 def be_quiet(scene: Scene) -> None:
     """Write nothing for about as long as events without an end are waited for."""
-    # An event is not left half written: its records come together.
-    scene.writer.tell("jump 0")
     scene.writer.tell("pause")
     time.sleep(scene.random.uniform(1.5, 2.5))
     if scene.random.random() < 0.5:

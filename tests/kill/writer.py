@@ -93,6 +93,8 @@ class Writer:
                 self._write(self._traffic.rest())
                 self._offset_ms += int(seconds) * 1000
             case ["pause"]:
+                # An event is not left half written: its records come together.
+                self._write(self._traffic.rest())
                 self._writing = False
             case ["go", "on"]:
                 self._writing = True

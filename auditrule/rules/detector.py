@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _KEY_FALLBACKS = MappingProxyType({"host.id": "host.name"})
 # Sequences whose time has run out are cleared after so many events, if no event of theirs did so.
 _EVENTS_PER_SWEEP = 1000
+# The time of a sweep is the earliest of so many events: one that comes late, from before the host's
+# clock was set back, would clear what is open.
+_AGREEING = 10
 
 
 class Detector:
@@ -68,6 +71,7 @@ class Detector:
         }
         self._clocked = [n for n in self._matchers if _waits_for_time(self._rules[n])]
         self._until_sweep = _EVENTS_PER_SWEEP
+        self._last_events: deque[Mapping[str, object]] = deque(maxlen=_AGREEING)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -108,8 +112,13 @@ class Detector:
             except Exception:
                 self._note_failure(self._rules[n])
         self._until_sweep -= 1
-        if self._clocked or not self._until_sweep:
-            found += self._pass_time(event)
+        if self._until_sweep < _AGREEING:
+            self._last_events.append(event)
+            if not self._until_sweep:
+                self._until_sweep = _EVENTS_PER_SWEEP
+                found += self._pass_time(self._matchers, self._last_events)
+        if self._clocked:
+            found += self._pass_time(self._clocked, (event,))
         return found
 
     def _candidates(self, event: Mapping[str, object]) -> Iterable[Candidate]:
@@ -167,19 +176,18 @@ class Detector:
         """How many sequences and samples are open."""
         return sum(matcher.open for matcher in self._matchers.values())
 
-    def _pass_time(self, event: Mapping[str, object]) -> list[Detection]:
-        """Tell the time to the sequences that may be completed, or cleared, by its passing."""
-        numbers: Iterable[int] = self._clocked
-        if not self._until_sweep:
-            self._until_sweep = _EVENTS_PER_SWEEP
-            numbers = self._matchers
+    def _pass_time(
+        self, numbers: Iterable[int], events: Iterable[Mapping[str, object]]
+    ) -> list[Detection]:
+        """Tell the earliest time of events to sequences that its passing may complete or clear."""
         found: list[Detection] = []
         for n in numbers:
             matcher = self._matchers[n]
             if matcher.waiting:
-                time = _time_of(event, self._rules[n].query.timestamp_field)
-                if time is not None:
-                    found += self._guarded(n, partial(matcher.advance, time))
+                field = self._rules[n].query.timestamp_field
+                times = [time for event in events if (time := _time_of(event, field)) is not None]
+                if times:
+                    found += self._guarded(n, partial(matcher.advance, min(times)))
         return found
 
     def _guarded(self, n: int, call: Callable[[], Sequence[Match]]) -> list[Detection]:

@@ -282,6 +282,27 @@ def test_open_sequences_are_bounded_and_those_given_up_are_counted() -> None:
     ]
 
 
+def test_one_event_out_of_its_time_does_not_clear_what_is_open() -> None:
+    query = "sequence by n with maxspan=1h [a where true] [b where true]"
+    for position in range(1000):
+        detector = Detector([make_rule("pair", query)])
+        detector.detect(event("a", 1, n=1))
+        for number in range(1000):
+            detector.detect(event("x", 90_000_000 if number == position else 2))
+        assert ids(detector.detect(event("b", 3, n=1))) == ["pair"], position
+
+
+def test_sequences_whose_time_has_run_out_are_cleared_without_an_event_of_theirs() -> None:
+    detector = Detector(
+        [make_rule("pair", "sequence with maxspan=1h [a where true] [b where true]")]
+    )
+    detector.detect(event("a", 1))
+    assert detector.open == 1
+    for _ in range(1000):
+        detector.detect(event("x", 90_000_000))
+    assert detector.open == 0
+
+
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:
     fixtures.detect(SHELL)
     assert fixtures.failures == {}

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
+from auditrule.audit.quick import header_of, match_header
 from auditrule.audit.record import EventId, Record
-from auditrule.audit.serials import SerialWatch
+from auditrule.audit.relevance import begins, quick_begins
+from auditrule.audit.serials import TELLING
 from auditrule.ecs.document import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import re
+    from collections.abc import Iterable, Iterator
 
     from auditrule.alerts.model import Alert
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.reassembly import Reassembler
+    from auditrule.audit.serials import SerialWatch
     from auditrule.ecs.mapping import DocumentMapper
     from auditrule.rules.detection import Detection
     from auditrule.rules.detector import Detector
@@ -31,14 +35,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHOWN_BYTES = 80
 
+Fields: TypeAlias = dict[str, Any]
+"""A document as plain JSON types, nested, absent fields left out."""
+
 
 @dataclass(slots=True)
 class Counts:
     """What went through a pipeline.
 
     `records` are the lines that are audit records, `unparsed` those that are none. `events` are
-    what the records made, `execs` the programs that started, `truncated` those of them that lack
-    arguments.
+    those that tell of processes, `execs` the programs that started, `truncated` those of them that
+    lack arguments.
     """
 
     records: int = 0
@@ -58,70 +65,127 @@ class Counts:
 class DocumentReader:
     """Makes ECS documents of one log's lines, in order of their events' completion.
 
+    They come as plain fields (Document.to_dict), which Document.model_validate makes models of.
+
     No line stops it: one that is no record is counted and passed over, and the first of them is
-    said in the log. `last` is the event of the newest record, None before the first; `serials`
-    knows what the log should hold besides.
+    said in the log. Records that do not tell of processes (auditrule.audit.relevance) are counted,
+    and not looked at further. `serials`, if given, is told of every event, to know what the log
+    should hold besides.
+
+    With `exhaustive`, every record is read by the grammar; the documents are the same.
     """
 
-    def __init__(self, *, reassembler: Reassembler, mapper: DocumentMapper) -> None:
+    def __init__(
+        self,
+        *,
+        reassembler: Reassembler,
+        mapper: DocumentMapper,
+        serials: SerialWatch | None = None,
+        exhaustive: bool = False,
+    ) -> None:
         self._reassembler = reassembler
         self._mapper = mapper
+        self._exhaustive = exhaustive
         self.counts = Counts()
-        self.serials = SerialWatch()
-        self.last: EventId | None = None
+        self.serials = serials
+        # Of the newest record: its line, or its event where the line is gone.
+        self._last: bytes | EventId | None = None
+        # The serial of the record before, and its host.
+        self._before: tuple[bytes | None, bytes] | None = None
 
     @property
     def pending(self) -> int:
         """The number of events that wait for records."""
         return len(self._reassembler)
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[Document]:
+    def read(self, lines: Iterable[bytes]) -> Iterator[Fields]:
         """Take `lines`, without newlines; yield the documents that they complete."""
+        counts, reassembler = self.counts, self._reassembler
         for line in lines:
-            try:
-                record = Record.parse(line)
-            except RecordError as error:
-                self._pass_over(line, error)
-                continue
-            self.counts.records += 1
-            self.last = record.event_id
-            self.serials.take(record)
-            yield from self._documents(self._reassembler.push(record))
+            match = None if self._exhaustive else match_header(line)
+            if match is not None:
+                counts.records += 1
+                self._last = line
+                kind = match[2]
+                if self.serials is not None:
+                    self._watch(self.serials, match, line)
+                matters = quick_begins(kind, line, match.end())
+                if matters is False and not reassembler:
+                    continue
+                record = Record(line.removesuffix(b"\r"), header_of(match))
+            else:
+                try:
+                    record = Record.parse(line, exhaustive=self._exhaustive)
+                except RecordError as error:
+                    self._pass_over(line, error)
+                    continue
+                counts.records += 1
+                self._last = record.event_id
+                if self.serials is not None:
+                    self.serials.take(record)
+                matters = None
+            if matters or record.event_id in reassembler or (matters is None and begins(record)):
+                yield from self._documents(reassembler.push(record))
+
+    def pass_time(self) -> Iterator[Fields]:
+        """Yield the documents of events that no records will come for, as the newest one tells.
+
+        A log that is being written may for long have nothing that tells of processes.
+        """
+        last = self.last
+        if last is not None and self._reassembler:
+            yield from self._documents(self._reassembler.pass_time(last.time_ms))
+
+    @property
+    def last(self) -> EventId | None:
+        """The event of the newest record, None before the first."""
+        if isinstance(self._last, bytes):
+            self._last = Record.parse(self._last).event_id
+        return self._last
+
+    def _watch(self, serials: SerialWatch, match: re.Match[bytes], line: bytes) -> None:
+        """Tell `serials` of an event, once for its records, and of what tells it something."""
+        event = match[1], match[5]
+        if event == self._before and match[2] not in TELLING:
+            return
+        self._before = event
+        serials.take(Record(line, header_of(match)))
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that is remembered of the log so far, as JSON values."""
         return {
             "last": self.last,
-            "serials": self.serials.snapshot(),
+            "serials": None if self.serials is None else self.serials.snapshot(),
             "reassembly": self._reassembler.snapshot(),
             "mapping": self._mapper.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
-        self.serials.restore(state["serials"])
+        if self.serials is not None:
+            self.serials.restore(state["serials"])
         self._reassembler.restore(state["reassembly"])
         self._mapper.restore(state["mapping"])
-        self.last = None if state["last"] is None else EventId(*state["last"])
+        self._last = None if state["last"] is None else EventId(*state["last"])
 
     @property
     def mapper(self) -> DocumentMapper:
         """What turns events into documents, and remembers the processes."""
         return self._mapper
 
-    def finish(self) -> Iterator[Document]:
+    def finish(self) -> Iterator[Fields]:
         """Yield the documents of the events that were still waiting for records."""
         yield from self._documents(self._reassembler.flush())
 
-    def _documents(self, events: Iterable[AuditEvent]) -> Iterator[Document]:
+    def _documents(self, events: Iterable[AuditEvent]) -> Iterator[Fields]:
         for event in events:
             for each in (*self._reassembler.over_before(event), event):
                 self.counts.events += 1
-                document = self._mapper.map(each)
-                if document is not None:
+                fields = self._mapper.fields(each)
+                if fields is not None:
                     self.counts.execs += 1
-                    self.counts.truncated += document.auditd.truncated is not None
-                    yield document
+                    self.counts.truncated += "truncated" in fields["auditd"]
+                    yield fields
 
     def _pass_over(self, line: bytes, error: RecordError) -> None:
         self.counts.unparsed += 1
@@ -133,37 +197,32 @@ class DocumentReader:
             )
 
 
-def detect(documents: Iterable[Document], detector: Detector) -> Iterator[Alert]:
+def detect(documents: Iterable[Fields], detector: Detector) -> Iterator[Alert]:
     """Yield an alert for each rule of `detector` that documents match, alone or with earlier."""
     for document in documents:
-        event = document.to_dict()
-        for detection in detector.detect(event):
-            yield from _alerts(detection, {id(event): document})
+        for detection in detector.detect(document):
+            yield from _alerts(detection)
 
 
 def conclude(detector: Detector) -> Iterator[Alert]:
     """Yield the alerts that the end of the documents completes; `detector` then starts anew."""
     for detection in detector.finish():
-        yield from _alerts(detection, {})
+        yield from _alerts(detection)
 
 
-def _alerts(detection: Detection, known: Mapping[int, Document]) -> Iterator[Alert]:
-    """Yield the alert of a detection; the documents of the events at hand are `known`.
+def _alerts(detection: Detection) -> Iterator[Alert]:
+    """Yield the alert of a detection.
 
     Events from a checkpoint of another version may be no documents of this one: an alert does
     without them, as long as any is left.
     """
     documents = []
     for event in detection.events:
-        document = known.get(id(event))
-        if document is None:
-            try:
-                document = Document.model_validate(event)
-            except ValidationError:
-                _log.warning(
-                    "rule %s: an event that another version kept cannot be shown", detection.rule.id
-                )
-                continue
-        documents.append(document)
+        try:
+            documents.append(Document.model_validate(event))
+        except ValidationError:
+            _log.warning(
+                "rule %s: an event that another version kept cannot be shown", detection.rule.id
+            )
     if documents:
         yield build_alert(documents, detection.rule, detection.join_keys)

@@ -61,7 +61,7 @@ def test_replay_prints_alerts_as_ndjson_where_no_person_looks(log: Path) -> None
     (alert,) = map(json.loads, done.stdout.splitlines())
     assert alert["event"]["kind"] == "alert"
     assert alert["process"]["command_line"] == "chmod +x /etc/rc.local"
-    summary = "6 records, 1 event, 1 exec, 1 alert, 0 unparsed lines"
+    summary = "6 records, 1 process event, 1 exec, 1 alert, 0 unparsed lines"
     assert summary in done.stderr
 
 

@@ -19,6 +19,7 @@ from soak.__main__ import replay_made_up_log
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.text import decode_text
+from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import DocumentReader, detect
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from auditrule.ecs.document import Document
 
 HEAD = b"msg=audit(1700000000.123:42): "
 CALL = (
@@ -51,9 +51,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 def read(lines: Iterable[bytes]) -> tuple[DocumentReader, list[Document]]:
     reader = DocumentReader(reassembler=Reassembler(), mapper=DocumentMapper(table=ProcessTable()))
-    documents = [*reader.read(lines), *reader.finish()]
-    for document in documents:
-        assert json.loads(document.to_json()) == document.to_dict()
+    documents = []
+    for fields in [*reader.read(lines), *reader.finish()]:
+        document = Document.model_validate(fields)
+        assert json.loads(document.to_json()) == document.to_dict() == fields
+        documents.append(document)
     return reader, documents
 
 
@@ -164,7 +166,7 @@ def test_a_clock_that_jumps_among_an_events_records_hides_nothing(seconds: int) 
 
 def alerts_of(lines: list[bytes], rule: Path) -> int:
     (one,) = load_rules([rule]).rules
-    return len(list(detect(execs(lines), Detector([one]))))
+    return len(list(detect((each.to_dict() for each in execs(lines)), Detector([one]))))
 
 
 def chmod_by(parent: list[bytes]) -> list[bytes]:

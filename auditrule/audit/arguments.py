@@ -87,7 +87,8 @@ def assemble_arguments(records: Iterable[Record]) -> Arguments:
     begin_a_record: set[int] = set()
     for position, record in enumerate(records):
         text = record.line[record.header.body_start :].decode("latin-1")
-        said, fields = _read_as_the_kernel_writes(text) or _read_by_grammar(text)
+        quick = None if record.is_exhaustive else _read_as_the_kernel_writes(text)
+        said, fields = quick or _read_by_grammar(text)
         if count is None and said is not None:
             told = read_number(said)
             count = told if told is None or told >= 0 else None

@@ -51,8 +51,7 @@ class Field(NamedTuple):
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What stands before a record's body.
 
     `seconds` and `millis` are the event's time since the epoch, `serial` its number; `body_start`

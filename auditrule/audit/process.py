@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from auditrule.audit.arguments import Arguments, assemble_arguments
@@ -33,30 +34,78 @@ _MOST_INTERPRETERS = 8
 _UP = frozenset({b"", b".", b".."})
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
-    """The process that made a system call, from its SYSCALL record.
+    """The process that made a system call, from its SYSCALL record, read as it is asked for.
 
-    Ids are None where they are unset (4294967295) or missing. `names` holds what an ENRICHED log
-    says the ids mean, by the id's field (``uid`` → ``root``). `tty` is None for none. `call` is
-    the system call's name where it is known; `registers` the arguments a0 to a3 as written.
+    `call` is the system call's name where this module knows it.
     """
 
-    pid: int
-    ppid: int | None
-    ids: dict[str, int | None]
-    names: dict[str, str]
-    session: int | None
-    tty: bytes | None
-    comm: bytes | None
-    exe: bytes | None
-    key: bytes | None
-    arch: int | None
-    arch_text: str | None
-    call: str | None
-    call_text: str | None
-    exit: int | None
-    registers: dict[str, str]
+    def __init__(self, syscall: Record, pid: int, call: str | None) -> None:
+        self._syscall = syscall
+        self.pid = pid
+        self._call = call
+        self.exe = syscall.data("exe")
+        self.comm = syscall.data("comm")
+
+    @cached_property
+    def ppid(self) -> int | None:
+        """The parent's pid."""
+        return _pid(self._syscall, "ppid")
+
+    def id(self, field: str) -> int | None:
+        """Return a user's or group's number by its field (``uid``); None if unset or missing."""
+        return _id(self._syscall, field)
+
+    def name(self, field: str) -> str | None:
+        """Return what an ENRICHED log says that an id's field (``uid``) means."""
+        return self._syscall.interpretation(field.upper())
+
+    @property
+    def session(self) -> int | None:
+        """The number of the login session."""
+        return _id(self._syscall, "ses")
+
+    @property
+    def tty(self) -> bytes | None:
+        """The terminal, None for none."""
+        tty = self._syscall.data("tty")
+        return None if tty == b"(none)" else tty
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of the audit rule."""
+        return self._syscall.data("key")
+
+    @property
+    def arch(self) -> int | None:
+        """The architecture, an AUDIT_ARCH_ constant."""
+        return self._syscall.number("arch", 16)
+
+    @property
+    def arch_text(self) -> str | None:
+        """The architecture's name, or its number as written."""
+        return self._syscall.interpretation("ARCH") or self._syscall.text("arch") or None
+
+    @property
+    def call(self) -> str | None:
+        """The system call's name where it is known."""
+        return self._call or self._syscall.interpretation("SYSCALL")
+
+    @property
+    def call_text(self) -> str | None:
+        """The system call's name, or its number as written."""
+        return self.call or self._syscall.text("syscall") or None
+
+    @property
+    def exit(self) -> int | None:
+        """What the call returned."""
+        return self._syscall.number("exit")
+
+    @property
+    def registers(self) -> dict[str, str]:
+        """The arguments a0 to a3 as written."""
+        tokens = ((field, self._syscall.token(field)) for field in ("a0", "a1", "a2", "a3"))
+        return {field: token for field, token in tokens if token}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,34 +221,7 @@ def _steps_up_once(path: bytes) -> bool:
 
 def _caller(syscall: Record, name: str | None) -> Caller | None:
     pid = _pid(syscall, "pid")
-    if pid is None:
-        return None
-    fields = ("auid", "uid", "gid", "euid", "suid", "fsuid", "egid", "sgid", "fsgid")
-    names = {
-        field: text
-        for field in fields
-        if (text := syscall.interpretation(field.upper())) is not None
-    }
-    tty = syscall.data("tty")
-    return Caller(
-        pid=pid,
-        ppid=_pid(syscall, "ppid"),
-        ids={field: _id(syscall, field) for field in fields},
-        names=names,
-        session=_id(syscall, "ses"),
-        tty=None if tty == b"(none)" else tty,
-        comm=syscall.data("comm"),
-        exe=syscall.data("exe"),
-        key=syscall.data("key"),
-        arch=syscall.number("arch", 16),
-        arch_text=syscall.interpretation("ARCH") or syscall.text("arch") or None,
-        call=name or syscall.interpretation("SYSCALL"),
-        call_text=name or syscall.interpretation("SYSCALL") or syscall.text("syscall") or None,
-        exit=syscall.number("exit"),
-        registers={
-            field: token for field in ("a0", "a1", "a2", "a3") if (token := syscall.token(field))
-        },
-    )
+    return None if pid is None else Caller(syscall, pid, name)
 
 
 def _id(syscall: Record, name: str) -> int | None:
@@ -289,9 +311,10 @@ def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:
 
 
 def _fork(event: AuditEvent, caller: Caller) -> Fork | None:
-    if caller.exit is None or caller.exit <= 0:
+    child = caller.exit
+    if child is None or child <= 0:
         return None
-    return Fork(event.id, caller, caller.exit, _is_thread(caller))
+    return Fork(event.id, caller, child, _is_thread(caller))
 
 
 def _is_thread(caller: Caller) -> bool | None:

@@ -75,6 +75,15 @@ class Reassembler:
         """Return the number of events that are waiting for records."""
         return len(self._pending)
 
+    def __contains__(self, event_id: EventId) -> bool:
+        """Tell whether an event is waiting for records."""
+        return event_id in self._pending
+
+    def pass_time(self, time_ms: int) -> list[AuditEvent]:
+        """Take notice of the time of a record that belongs to no event here; as push() does."""
+        self._advance(time_ms)
+        return self._overdue()
+
     def push(self, record: Record) -> list[AuditEvent]:
         """Take `record`; return the events that are complete now, often none."""
         event_id = record.event_id

@@ -58,6 +58,8 @@ _REPORTS = {
     "DAEMON_RESUME": "logging_resumed",
 }
 _TELLING = frozenset({*_REPORTS, "CONFIG_CHANGE", "SYSTEM_BOOT", "KERNEL"})
+TELLING = frozenset(kind.encode() for kind in _TELLING)
+"""The types of record, as bytes, that are to be taken even if their event was."""
 KINDS = (
     *_REPORTS.values(),
     "auditd_died",
@@ -80,8 +82,8 @@ class Loss:
 class SerialWatch:
     """Counts the events that the log should hold and does not.
 
-    Every record is to be taken, in the order of the log; one that begins no event costs a fraction
-    of a microsecond. A serial is lost when it has not come by the time that the log's own clock is
+    The first record of every event is to be taken, in the order of the log, and each one of a type
+    of TELLING. A serial is lost when it has not come by the time that the log's own clock is
     `OVERDUE_MS` further, or `REORDERED` serials later, or more holes wait than are kept (2,048 over
     all hosts). A hole before a far jump counts only when the log goes on behind it, so that one
     damaged or forged number is no loss; nor is a boot, a log that begins in its middle, or an old

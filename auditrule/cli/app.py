@@ -140,6 +140,14 @@ def replay(
     since: Since = None,
     until: Until = None,
     host: HostName = None,
+    exhaustive: Annotated[
+        bool,
+        typer.Option(
+            "--exhaustive",
+            help="Let the grammar read every record, rather than what is quicker: to check that "
+            "the alerts are the same.",
+        ),
+    ] = False,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -162,6 +170,7 @@ def replay(
         since=_time(since, "--since"),
         until=_time(until, "--until"),
         host=host,
+        exhaustive=exhaustive,
         progress=progress,
     )
     raise typer.Exit(0 if ok else 1)

@@ -49,6 +49,7 @@ def run_replay(
     since: datetime | None,
     until: datetime | None,
     host: str | None,
+    exhaustive: bool,
     progress: bool | None,
 ) -> bool:
     """Replay `logs`, write the alerts, and tell whether all went well."""
@@ -61,7 +62,14 @@ def run_replay(
     detector = Detector(running.rules)
     found = _find(logs)
     with _progress(found, progress) as on_progress:
-        replay = Replay(found, host=host, since=since, until=until, on_progress=on_progress)
+        replay = Replay(
+            found,
+            host=host,
+            since=since,
+            until=until,
+            exhaustive=exhaustive,
+            on_progress=on_progress,
+        )
         with _writer(output, output_format) as write:
             for alert in replay.alerts(detector):
                 write(alert)
@@ -95,7 +103,7 @@ def _summary(replay: Replay, seconds: float) -> str:
     counts = replay.counts
     parts = [
         (counts.records, "record"),
-        (counts.events, "event"),
+        (counts.events, "process event"),
         (counts.execs, "exec"),
         (counts.alerts, "alert"),
         (counts.unparsed + replay.overlong, "unparsed line"),

@@ -19,6 +19,7 @@ from auditrule.alerts.file import AlertFile
 from auditrule.alerts.retrying import RetryingSink, SinkStoppedError
 from auditrule.alerts.sink import StreamSink
 from auditrule.audit.reassembly import Reassembler
+from auditrule.audit.serials import SerialWatch
 from auditrule.config import DEFAULT_FILE, SettingsError, load_settings
 from auditrule.daemon.control import Control
 from auditrule.daemon.logs import set_up_logging
@@ -262,6 +263,7 @@ def _reader(settings: Settings, *, fill: bool) -> DocumentReader:
             host=HostIdentity(settings.host.name or socket.gethostname(), _machine_id()),
             names=accounts,
         ),
+        serials=SerialWatch(),
     )
 
 

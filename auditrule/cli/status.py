@@ -77,7 +77,7 @@ def _rows(health: Health, now: datetime) -> list[tuple[str, str]]:
         ("log", f"{_input(health)}, {_lag(health)}"),
         (
             "read",
-            f"{_number(health.records, 'record')}, {_number(health.events, 'event')}, "
+            f"{_number(health.records, 'record')}, {_number(health.events, 'process event')}, "
             f"{_number(health.execs, 'exec')}, as of "
             f"{show_duration((now - health.updated).total_seconds())} ago",
         ),

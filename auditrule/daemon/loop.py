@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from auditrule.daemon.control import Control
     from auditrule.daemon.memory import Memory
     from auditrule.daemon.outlet import Outlet
-    from auditrule.ecs.document import Document
-    from auditrule.pipeline import Counts, DocumentReader
+    from auditrule.pipeline import Counts, DocumentReader, Fields
     from auditrule.rules.detector import Detector
     from auditrule.source.waiting import LineSource
 
@@ -147,6 +146,7 @@ class Daemon:
             self._gaps = self.source.gaps
             self._tell_gap(lines)
         self._alert(self.reader.read(lines))
+        self._alert(self.reader.pass_time())
         self._quiet_since = time.monotonic()
         self._dirty = True
         if is_behind_gap:
@@ -160,7 +160,7 @@ class Daemon:
             while not (is_stream and time.monotonic() > until) and (lines := self.source.read(0)):
                 self._take(lines)
             self._alert(self.reader.finish())
-            if at_eof:
+            if at_eof and self.reader.serials is not None:
                 self.reader.serials.finish()
             self._losses_due = 0.0
             self._tell_losses()
@@ -170,7 +170,7 @@ class Daemon:
         self.outlet.sync()
         return True
 
-    def _alert(self, documents: Iterable[Document]) -> None:
+    def _alert(self, documents: Iterable[Fields]) -> None:
         for alert in detect(documents, self.detector):
             self.reader.counts.alerts += self.outlet.alert(alert)
 
@@ -196,7 +196,7 @@ class Daemon:
     def _tell_losses(self) -> None:
         """Tell of lost events, once a minute of each host: a rate limit may take every second."""
         now = time.monotonic()
-        if now < self._losses_due:
+        if now < self._losses_due or self.reader.serials is None:
             return
         by_host: dict[str | None, list[Loss]] = {}
         for loss in self.reader.serials.losses():

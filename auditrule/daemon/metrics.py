@@ -27,7 +27,7 @@ _COUNTERS = (
     ("records", "records", "Lines of the log that are audit records."),
     ("unparsed_lines", "unparsed", "Lines of the log that are no records."),
     ("overlong_lines", "overlong", "Lines that were longer than [log] max_line and skipped."),
-    ("events", "events", "Audit events."),
+    ("events", "events", "Audit events that tell of processes."),
     ("truncated_events", "truncated", "Events that lack a part of their arguments."),
     ("execs", "execs", "Programs that started."),
     ("lost_events", "lost_events", "Events that were lost before they reached the log."),

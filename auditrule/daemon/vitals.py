@@ -148,7 +148,7 @@ class Vitals:
         position = None if tail is None else tail.position
         lag = 0 if tail is None else tail.lag
         now = datetime.now(UTC)
-        last = reader.last
+        last, serials = reader.last, reader.serials
         return Health(
             version=__version__,
             pid=os.getpid(),
@@ -172,8 +172,10 @@ class Vitals:
             events=counts.events,
             truncated=counts.truncated,
             execs=counts.execs,
-            lost_events=reader.serials.lost,
-            audit_reports={kind: n for kind, n in reader.serials.reports.items() if n},
+            lost_events=0 if serials is None else serials.lost,
+            audit_reports={}
+            if serials is None
+            else {kind: n for kind, n in serials.reports.items() if n},
             rules=len(detector.rules),
             broken_rules=self._reloader.broken_rules,
             rule_failures=dict(detector.failures),

@@ -235,10 +235,10 @@ def test_a_failed_exec_is_none_with_and_without_its_arguments() -> None:
 def test_unset_ids_and_terminals_are_absent() -> None:
     caller = exec_of(ExecOnKernel([b"x"])).caller
     assert caller.tty is None
-    assert caller.ids["auid"] == 1000
+    assert caller.id("auid") == 1000
     found = call("arch=c000003e syscall=231 pid=7 auid=4294967295 ses=4294967295 tty=pts3")
     assert isinstance(found, Exit)
-    assert (found.caller.ids["auid"], found.caller.session) == (None, None)
+    assert (found.caller.id("auid"), found.caller.session) == (None, None)
     assert found.caller.tty == b"pts3"
 
 

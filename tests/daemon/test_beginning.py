@@ -8,6 +8,7 @@ from kernel_format import ExecOnKernel
 from auditrule import replay
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import EventId
+from auditrule.audit.serials import SerialWatch
 from auditrule.daemon.memory import Memory, Recollection
 from auditrule.daemon.resume import Beginning, find_beginning, take_up
 from auditrule.ecs.mapping import DocumentMapper
@@ -64,7 +65,11 @@ class Host:
 
 
 def new_reader() -> DocumentReader:
-    return DocumentReader(reassembler=Reassembler(), mapper=DocumentMapper(table=ProcessTable()))
+    return DocumentReader(
+        reassembler=Reassembler(),
+        mapper=DocumentMapper(table=ProcessTable()),
+        serials=SerialWatch(),
+    )
 
 
 def detector() -> Detector:

@@ -10,6 +10,7 @@ from kernel_format import ExecOnKernel
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import EventId
+from auditrule.audit.serials import SerialWatch
 from auditrule.daemon import loop
 from auditrule.daemon.control import Control
 from auditrule.daemon.loop import Daemon
@@ -93,6 +94,7 @@ def daemon(source: Hand, kept: Kept, control: Control | None = None, **more: Any
     reader = DocumentReader(
         reassembler=Reassembler(),
         mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity("web1")),
+        serials=SerialWatch(),
     )
     return Daemon(
         source=source,

@@ -13,6 +13,7 @@ from auditrule.audit.record import Record
 from auditrule.audit.serials import SerialWatch
 from auditrule.audit.text import decode_text, encode_text
 from auditrule.ecs.catalogue import catalogue
+from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import DocumentReader, conclude, detect
@@ -85,7 +86,7 @@ def pipeline(data: bytes) -> None:
     assert reader.counts.execs == len(documents)
     assert reader.pending == 0
     for document in documents:
-        assert json.loads(document.to_json()) == document.to_dict()
+        assert Document.model_validate(document).to_dict() == document
     detector = Detector(_RULES)
     for alert in [*detect(documents, detector), *conclude(detector)]:
         assert alert.id

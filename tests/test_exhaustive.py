@@ -1,0 +1,122 @@
+"""The alerts are the same whether records are read quickly or by the grammar, one and all."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_format import ExecOnKernel
+
+from auditrule.replaying import Replay
+from auditrule.resources import bundled_rules
+from auditrule.rules.detector import Detector
+from auditrule.rules.loader import load_rules
+from auditrule.source.logset import find_logs
+
+if TYPE_CHECKING:
+    from auditrule.rules.rule import Rule
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+LOGS = sorted(FIXTURES.rglob("*.log"))
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return the bundled rule and those of the fixtures."""
+    return tuple(load_rules([bundled_rules(), FIXTURES / "rules"]).rules)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+
+
+def told(log: Path, *, exhaustive: bool) -> tuple[list[str], list[str], object]:
+    detector = Detector(rules())
+    replay = Replay(find_logs([log]), exhaustive=exhaustive)
+    alerts = [alert.to_json() for alert in replay.alerts(detector)]
+    documents = Replay(find_logs([log]), exhaustive=exhaustive).documents()
+    return alerts, [document.to_json() for document in documents], replay.counts
+
+
+def assert_the_same(log: Path) -> int:
+    quick = told(log, exhaustive=False)
+    assert quick == told(log, exhaustive=True)
+    return len(quick[0])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_captured_logs_give_the_same(log: Path) -> None:
+    assert_the_same(log)
+
+
+@cache
+def captured() -> list[bytes]:
+    names = ("parents.enriched.clone", "odd-arguments.raw.clone", "user-messages.raw.exec")
+    return [
+        line
+        for name in names
+        for line in (FIXTURES / "logs" / f"{name}.log").read_bytes().split(b"\n")
+        if line
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_damaged_and_shuffled_logs_give_the_same(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(captured()) - 40))
+    lines = captured()[start : start + 40]
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        line = lines[at]
+        place = data.draw(st.integers(0, len(line)))
+        end = data.draw(st.integers(place, min(len(line), place + 20)))
+        lines[at] = line[:place] + data.draw(st.binary(max_size=5)) + line[end:]
+    if data.draw(st.booleans()):
+        lines = data.draw(st.permutations(lines))
+    log = tmp_path_factory.mktemp("log") / "audit.log"
+    log.write_bytes(b"\n".join(lines))
+    assert_the_same(log)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    turns=st.lists(st.sampled_from(range(6)), max_size=60),
+    broken=st.lists(st.booleans(), min_size=6, max_size=6),
+    name=st.sampled_from([b"/etc/rc.local", b"/etc/cron.d/\xe9 x", b"x" * 900]),
+)
+def test_interleaved_execs_give_the_same(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[int], broken: list[bool], name: bytes
+) -> None:
+    deeds = [
+        ExecOnKernel(
+            [b"chmod", b"+x", name],
+            pid=200 + n,
+            ppid=200 + n // 2,
+            serial=n + 1,
+            seconds=1_700_000_000 + 3 * n,
+            proctitle=not lacks_its_end,
+            enriched=n % 2 == 0,
+            room=300,
+        )
+        for n, lacks_its_end in enumerate(broken)
+    ]
+    queues = [deed.lines() for deed in deeds]
+    lines = [queues[turn].pop(0) for turn in turns if queues[turn]]
+    lines += [line for queue in queues for line in queue]
+    log = tmp_path_factory.mktemp("log") / "audit.log"
+    log.write_bytes(b"\n".join(lines))
+    assert_the_same(log)
+
+
+def test_it_is_no_comparison_of_nothing() -> None:
+    assert assert_the_same(FIXTURES / "demo") >= 5

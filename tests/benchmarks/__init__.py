@@ -1,1 +1,1 @@
-"""Measurements, not tests: `python -m tests.benchmarks` runs them and prints a Markdown table."""
+"""Measurements, not tests: `python -m tests.benchmarks` runs them and prints Markdown tables."""

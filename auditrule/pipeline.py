@@ -44,8 +44,8 @@ class Counts:
     """What went through a pipeline.
 
     `records` are the lines that are audit records, `unparsed` those that are none. `events` are
-    those that tell of processes, `execs` the programs that started, `truncated` those of them that
-    lack arguments.
+    those that tell of processes, `execs` the programs that started, `truncated` those of the
+    documents that lack arguments.
     """
 
     records: int = 0
@@ -72,7 +72,9 @@ class DocumentReader:
     and not looked at further. `serials`, if given, is told of every event, to know what the log
     should hold besides.
 
-    With `exhaustive`, every record is read by the grammar; the documents are the same.
+    `names`, if not None, are those of the programs that somebody asks about, in lower case: others
+    are known as parents, and give no document. With `exhaustive`, every record is read by the
+    grammar; the documents are the same.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class DocumentReader:
         reassembler: Reassembler,
         mapper: DocumentMapper,
         serials: SerialWatch | None = None,
+        names: frozenset[bytes] | None = None,
         exhaustive: bool = False,
     ) -> None:
         self._reassembler = reassembler
@@ -88,6 +91,7 @@ class DocumentReader:
         self._exhaustive = exhaustive
         self.counts = Counts()
         self.serials = serials
+        self.names = names
         # Of the newest record: its line, or its event where the line is gone.
         self._last: bytes | EventId | None = None
         # The serial of the record before, and its host.
@@ -181,11 +185,12 @@ class DocumentReader:
         for event in events:
             for each in (*self._reassembler.over_before(event), event):
                 self.counts.events += 1
-                fields = self._mapper.fields(each)
+                fields = self._mapper.fields(each, self.names)
                 if fields is not None:
                     self.counts.execs += 1
-                    self.counts.truncated += "truncated" in fields["auditd"]
-                    yield fields
+                    if fields:
+                        self.counts.truncated += "truncated" in fields["auditd"]
+                        yield fields
 
     def _pass_over(self, line: bytes, error: RecordError) -> None:
         self.counts.unparsed += 1

@@ -79,16 +79,18 @@ class Replay:
         """
         seen: set[str] = set()
         for log in self._logs.sets:
-            for alert in chain(detect(self._documents_of(log), detector), conclude(detector)):
+            documents = self._documents_of(log, detector.program_names)
+            for alert in chain(detect(documents, detector), conclude(detector)):
                 if alert.id not in seen:
                     seen.add(alert.id)
                     self.counts.alerts += 1
                     yield alert
 
-    def _documents_of(self, log: LogSet) -> Iterator[Fields]:
+    def _documents_of(self, log: LogSet, names: frozenset[bytes] | None = None) -> Iterator[Fields]:
         reader = DocumentReader(
             reassembler=Reassembler(),
             mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity(name=self._host)),
+            names=None if self._exhaustive else names,
             exhaustive=self._exhaustive,
         )
         try:

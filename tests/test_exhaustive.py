@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
+from auditrule.audit.process import Exec, Start, read_process_event
+from auditrule.audit.quick import match_header
+from auditrule.audit.reassembly import Reassembler
+from auditrule.audit.record import Record
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
@@ -19,6 +23,7 @@ from auditrule.rules.loader import load_rules
 from auditrule.source.logset import find_logs
 
 if TYPE_CHECKING:
+    from auditrule.audit.event import AuditEvent
     from auditrule.rules.rule import Rule
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -26,9 +31,16 @@ LOGS = sorted(FIXTURES.rglob("*.log"))
 
 
 @cache
-def rules() -> tuple[Rule, ...]:
-    """Return the bundled rule and those of the fixtures."""
-    return tuple(load_rules([bundled_rules(), FIXTURES / "rules"]).rules)
+def rule_sets() -> tuple[tuple[Rule, ...], ...]:
+    """Return the bundled rule, which asks about a few programs, and those of the fixtures."""
+    sets = [bundled_rules()], [FIXTURES / "rules"]
+    return tuple(tuple(load_rules(paths).rules) for paths in sets)
+
+
+def test_one_rule_asks_about_a_few_programs_and_many_about_any() -> None:
+    one, many = (Detector(rules).program_names for rules in rule_sets())
+    assert one == frozenset({b"chmod", b"install"})
+    assert many is None
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +48,27 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
 
 
-def told(log: Path, *, exhaustive: bool) -> tuple[list[str], list[str], object]:
-    detector = Detector(rules())
+def alerts_of(log: Path, rules: tuple[Rule, ...], *, exhaustive: bool) -> list[str]:
     replay = Replay(find_logs([log]), exhaustive=exhaustive)
-    alerts = [alert.to_json() for alert in replay.alerts(detector)]
+    alerts = [alert.to_json() for alert in replay.alerts(Detector(rules))]
+    counts = replay.counts
+    seen = counts.records, counts.unparsed, counts.events, counts.execs
+    return [*alerts, f"of {seen}"]
+
+
+def documents_of(log: Path, *, exhaustive: bool) -> list[str]:
     documents = Replay(find_logs([log]), exhaustive=exhaustive).documents()
-    return alerts, [document.to_json() for document in documents], replay.counts
+    return [document.to_json() for document in documents]
 
 
 def assert_the_same(log: Path) -> int:
-    quick = told(log, exhaustive=False)
-    assert quick == told(log, exhaustive=True)
-    return len(quick[0])
+    alerts = 0
+    for rules in rule_sets():
+        quick = alerts_of(log, rules, exhaustive=False)
+        assert quick == alerts_of(log, rules, exhaustive=True)
+        alerts += len(quick) - 1
+    assert documents_of(log, exhaustive=False) == documents_of(log, exhaustive=True)
+    return alerts
 
 
 @pytest.mark.long
@@ -120,3 +141,43 @@ def test_interleaved_execs_give_the_same(
 
 def test_it_is_no_comparison_of_nothing() -> None:
     assert assert_the_same(FIXTURES / "demo") >= 5
+
+
+def events_of(log: Path) -> list[AuditEvent]:
+    reassembler = Reassembler()
+    lines = [line for line in log.read_bytes().split(b"\n") if match_header(line)]
+    events = [event for line in lines for event in reassembler.push(Record.parse(line))]
+    return events + reassembler.flush()
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
+    for event in events_of(log):
+        deed = read_process_event(event)
+        if isinstance(deed, Exec) and deed.name is not None:
+            for asked in (frozenset({deed.name.lower()}), None):
+                assert isinstance(read_process_event(event, asked), Exec)
+            other = read_process_event(event, frozenset({b"none of these"}))
+            assert isinstance(other, Start | Exec)
+            assert other.caller.pid == deed.caller.pid
+
+
+@pytest.mark.parametrize(
+    ("more", "passed_over"),
+    [
+        ({"exe": b"/usr/bin/ls"}, True),
+        ({"exe": b"/usr/bin/ls", "paths": [b"./INSTALL"]}, False),
+        ({"exe": b"/usr/bin/ls", "paths": [b"/tmp/a b/chmod"]}, False),
+        ({"exe": b"/tmp/a b/chmod"}, False),
+        ({"exe": b"/usr/bin/chmod (deleted)"}, False),
+        ({"exe": b"/bin/busybox"}, False),
+    ],
+)
+def test_a_program_is_passed_over_only_if_it_cannot_be_called_so(
+    more: dict[str, Any], passed_over: bool
+) -> None:
+    reassembler = Reassembler()
+    lines = ExecOnKernel([b"x"], **more).lines()
+    (event,) = [event for line in lines for event in reassembler.push(Record.parse(line))]
+    deed = read_process_event(event, frozenset({b"chmod", b"install"}))
+    assert isinstance(deed, Start) is passed_over

@@ -8,6 +8,7 @@ that it was called by decides what it does.
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _MULTI_CALL = (b"busybox", b"toybox", b"coreutils")
 _OF_ROOT = (b"/bin/", b"/etc/", b"/lib/", b"/sbin/", b"/usr/", b"/var/lib/dpkg/")
 # The kernel follows fewer from one script to the next (exec_binprm, fs/exec.c).
 _MOST_INTERPRETERS = 8
+# A path as the kernel writes it, unless there is something to decode in it.
+_PATH = re.compile(rb' item=([0-9]{1,9}) name="([^"]*)" ')
 _UP = frozenset({b"", b".", b".."})
 
 
@@ -129,6 +132,14 @@ class Exec:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A program that started, and that is none of those that somebody asks about."""
+
+    id: EventId
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """A process, `caller`, that made another, `child`, in its own image.
 
@@ -152,8 +163,13 @@ class Exit:
     thread_only: bool
 
 
-def read_process_event(event: AuditEvent) -> Exec | Fork | Exit | None:
+def read_process_event(
+    event: AuditEvent, names: frozenset[bytes] | None = None
+) -> Exec | Start | Fork | Exit | None:
     """Return what `event` says of processes, None where it says nothing.
+
+    With `names`, which are in lower case, a program is only looked at if its name may be among
+    them; of another it is said that it started.
 
     A failed call is nothing, and so is one whose SYSCALL record is lost. An exec whose EXECVE
     record is lost is one without arguments: a full backlog drops records of events that it has
@@ -174,6 +190,8 @@ def read_process_event(event: AuditEvent) -> Exec | Fork | Exit | None:
     if caller is None:
         return None
     if kind is Deed.EXEC:
+        if names is not None and not _may_be_called(event, caller, names):
+            return Start(event.id, caller)
         return _exec(event, caller, executed)
     if kind is Deed.FORK:
         return _fork(event, caller)
@@ -308,6 +326,28 @@ def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:
         applet = basename(arguments[0]).removeprefix(b"-")
         return applet or name
     return name
+
+
+def _may_be_called(event: AuditEvent, caller: Caller, names: frozenset[bytes]) -> bool:
+    """Tell whether the name that _exec() would find may be one of `names`, whatever its case."""
+    if caller.exe is None:
+        return True
+    name = basename(caller.exe).removesuffix(_DELETED)
+    if name.startswith(_MULTI_CALL) or name.lower() in names:
+        return True
+    # Should it be a script, the first path is its name.
+    for record in event.records:
+        if record.header.type != "PATH":
+            continue
+        match = None
+        if not record.is_exhaustive:
+            match = _PATH.match(record.line, record.header.body_start)
+        item = record.number("item") if match is None else int(match[1])
+        if item == 0:
+            path = record.data("name") if match is None else match[2]
+            if path is not None and basename(path).lower() in names:
+                return True
+    return False
 
 
 def _fork(event: AuditEvent, caller: Caller) -> Fork | None:

@@ -64,6 +64,7 @@ class Daemon:
     ) -> None:
         self.source = source
         self.reader = reader
+        reader.names = detector.program_names
         self.detector = detector
         self.outlet = outlet
         self._control = control
@@ -232,6 +233,7 @@ class Daemon:
         for rule_id in detector.restore(self.detector.snapshot()):
             _log.warning("rule %s is gone or another now; its open sequences are dropped", rule_id)
         self.detector = detector
+        self.reader.names = detector.program_names
         self.reloads += 1
         self._dirty = True
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditrule.audit.boot import BootWatch
-from auditrule.audit.process import Exec, Exit, Fork, basename, read_process_event
+from auditrule.audit.process import Exec, Exit, Fork, Start, basename, read_process_event
 from auditrule.audit.text import decode_text
 from auditrule.ecs.document import ECS_VERSION, Document, format_time
 from auditrule.ecs.ids import stable_id
 from auditrule.ecs.process import Image, Owner, ProcessEntry
+from auditrule.ecs.recorded import RecordedImage, image_of, text
 
 if TYPE_CHECKING:
     from auditrule.audit.event import AuditEvent
@@ -100,17 +101,21 @@ class DocumentMapper:
     def map(self, event: AuditEvent) -> Document | None:
         """Take `event`; return its document if a program started, else None."""
         fields = self.fields(event)
-        return None if fields is None else Document.model_validate(fields)
+        return Document.model_validate(fields) if fields else None
 
-    def fields(self, event: AuditEvent) -> dict[str, Any] | None:
+    def fields(
+        self, event: AuditEvent, names: frozenset[bytes] | None = None
+    ) -> dict[str, Any] | None:
         """Take `event` as `map` does, and return what the document's `to_dict` would.
 
-        It takes a third of the time, and only few documents are ever looked at as models.
+        It takes a third of the time, and only few documents are ever looked at as models. With
+        `names`, in lower case, there are fields only of a program whose name may be among them;
+        of another there are none: an empty mapping.
         """
         self._look_for_boot(event)
-        deed = read_process_event(event)
-        if isinstance(deed, Exec):
-            return self._exec(deed)
+        deed = read_process_event(event, names)
+        if isinstance(deed, Exec | Start):
+            return self._exec(deed, event)
         if isinstance(deed, Fork):
             self._fork(deed)
         elif isinstance(deed, Exit):
@@ -129,28 +134,28 @@ class DocumentMapper:
         if self._boots.setdefault(host, BootWatch()).is_boot(event):
             self._table.forget(host)
 
-    def _table_key(self, deed: Exec | Fork | Exit | AuditEvent) -> str | None:
+    def _table_key(self, deed: Exec | Start | Fork | Exit | AuditEvent) -> str | None:
         """Return whose processes the event is about; None is the host that `host` names."""
         node = deed.id.node
         return None if self._host.is_meant_by(node) else node
 
-    def _exec(self, deed: Exec) -> dict[str, Any]:
+    def _exec(self, deed: Exec | Start, event: AuditEvent) -> dict[str, Any]:
         caller, host_key = deed.caller, self._table_key(deed)
-        image = Image(
-            executable=_text(deed.executable),
-            name=_text(deed.name),
-            args=tuple(map(decode_text, deed.arguments.values)),
-            args_count=deed.arguments.count,
-            working_directory=_text(deed.directory),
-            exe=_text(caller.exe),
-        )
         entry = ProcessEntry(
-            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
+            caller.pid,
+            RecordedImage.of(event.records, text(caller.exe)),
+            self._owner(caller),
+            deed.id.time_ms,
+            deed.id.serial,
+            caller.ppid,
         )
         parent = None
         if caller.ppid:
+            # One that has a child stays in the table, whoever asks.
             parent = self._table.parent(host_key, caller.ppid, deed.id.time_ms)
-        fields = self._document(deed, entry, image, parent)
+        fields = {}
+        if isinstance(deed, Exec):
+            fields = self._document(deed, entry, image_of(deed), parent)
         self._table.exec(host_key, entry)
         return fields
 
@@ -163,8 +168,8 @@ class DocumentMapper:
         # The record tells what the caller's exe is, which is its image unless that is a script:
         # then comm is the script's name, cut, and not the interpreter's.
         if caller.exe is not None and basename(caller.exe)[:_COMM_BYTES] == caller.comm:
-            exe = _text(caller.exe)
-            image = Image(executable=exe, name=_text(basename(caller.exe)), exe=exe)
+            exe = text(caller.exe)
+            image = Image(executable=exe, name=text(basename(caller.exe)), exe=exe)
         parent = ProcessEntry(
             caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
         )
@@ -173,7 +178,7 @@ class DocumentMapper:
             parent=parent,
             child=deed.child,
             may_be_thread=deed.is_thread is None,
-            exe=_text(caller.exe),
+            exe=text(caller.exe),
         )
 
     def _owner(self, caller: Caller) -> Owner:
@@ -263,10 +268,6 @@ class DocumentMapper:
         return self._names.group(gid)
 
 
-def _text(data: bytes | None) -> str | None:
-    return decode_text(data) if data else None
-
-
 def _time(time_ms: int) -> str:
     return format_time(_EPOCH + timedelta(milliseconds=time_ms))
 
@@ -300,7 +301,7 @@ def _parent(host: str | None, pid: int | None, entry: ProcessEntry | None) -> di
         {
             "pid": pid,
             "entity_id": _entity_id(host, entry),
-            **_image_fields(entry.image or Image()),
+            **_image_fields(Image() if entry.image is None else entry.image.told()),
             "interactive": owner.interactive,
             "user": _account(owner.user_id, owner.user_name),
             "group": _account(owner.group_id, owner.group_name),
@@ -347,10 +348,10 @@ def _auditd(deed: Exec, login: dict[str, Any] | None, tty: bytes | None) -> dict
                 {
                     "syscall": caller.call_text,
                     "arch": caller.arch_text,
-                    "exe": _text(caller.exe),
-                    "comm": _text(caller.comm),
-                    "key": _text(caller.key),
-                    "tty": _text(tty),
+                    "exe": text(caller.exe),
+                    "comm": text(caller.comm),
+                    "key": text(caller.key),
+                    "tty": text(tty),
                     "exit": None if exit_code is None else str(exit_code),
                     **caller.registers,
                 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from auditrule.ecs.recorded import RecordedImage
 
 _OVERHEAD = 1_000
 _DELETED = " (deleted)"
@@ -42,9 +42,11 @@ class Image:
 
         A file that was deleted meanwhile has the mark of it behind its path.
         """
-        if exe is None or self.exe is None:
-            return True
-        return exe.removesuffix(_DELETED) == self.exe.removesuffix(_DELETED)
+        return is_same_file(exe, self.exe)
+
+    def told(self) -> Image:
+        """Return the image itself, as RecordedImage does."""
+        return self
 
     def bare(self) -> Image | None:
         """Return what the kernel says of it, without what the process says; None if nothing."""
@@ -52,6 +54,13 @@ class Image:
             return None
         name = self.exe.rpartition("/")[2].removesuffix(_DELETED)
         return Image(executable=self.exe, name=name or None, exe=self.exe)
+
+
+def is_same_file(exe: str | None, other: str | None) -> bool:
+    """Tell whether two paths by the kernel may be of one file; None is any."""
+    if exe is None or other is None:
+        return True
+    return exe.removesuffix(_DELETED) == other.removesuffix(_DELETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class ProcessEntry:
     """
 
     pid: int
-    image: Image | None
+    image: Image | RecordedImage | None
     owner: Owner
     started_ms: int
     serial: int
@@ -92,61 +101,3 @@ class ProcessEntry:
         """Roughly the bytes that it takes."""
         size = _OVERHEAD + (self.image.size if self.image is not None else 0)
         return size + (self.rival.size if self.rival is not None else 0)
-
-
-def entries_to_state(entries: Iterable[ProcessEntry]) -> tuple[list[Any], list[Any]]:
-    """Return entries as JSON values, and their images: one that several share is there once."""
-    images: list[list[Any]] = []
-    numbers: dict[int, int] = {}
-
-    def of_image(image: Image | None) -> int | None:
-        if image is None:
-            return None
-        number = numbers.setdefault(id(image), len(images))
-        if number == len(images):
-            texts = image.executable, image.name, image.args, image.args_count
-            images.append([*texts, image.working_directory, image.exe])
-        return number
-
-    def of_entry(entry: ProcessEntry) -> list[Any]:
-        # Not dataclasses.astuple, which takes ten times as long.
-        owner = entry.owner
-        return [
-            entry.pid,
-            of_image(entry.image),
-            owner.user_id,
-            owner.user_name,
-            owner.group_id,
-            owner.group_name,
-            owner.interactive,
-            entry.started_ms,
-            entry.serial,
-            entry.ppid,
-            entry.exited_ms,
-            entry.threads,
-            entry.maybe_thread,
-            None if entry.rival is None else of_entry(entry.rival),
-        ]
-
-    return [of_entry(entry) for entry in entries], images
-
-
-def entries_from_state(entries: Iterable[Any], images: Sequence[Any]) -> list[ProcessEntry]:
-    """Return the entries that `entries_to_state` was given.
-
-    Raises ValueError, TypeError or IndexError where these are none.
-    """
-    known = [Image(path, name, tuple(args), *others) for path, name, args, *others in images]
-
-    def to_entry(values: Any) -> ProcessEntry:
-        pid, image, user_id, user, group_id, group, interactive, *rest, rival = values
-        entry = ProcessEntry(
-            pid,
-            None if image is None else known[image],
-            Owner(user_id, user, group_id, group, interactive),
-            *rest,
-        )
-        entry.rival = None if rival is None else to_entry(rival)
-        return entry
-
-    return [to_entry(values) for values in entries]

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from auditrule.ecs.process import Owner, ProcessEntry, entries_from_state, entries_to_state
+from auditrule.ecs.process import Owner, ProcessEntry
+from auditrule.ecs.process_state import entries_from_state, entries_to_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,10 +227,11 @@ class ProcessTable:
         if self._filled_ms is not None and found.started_ms < self._filled_ms:
             return found
         maker = None
+        bare = None if found.image is None else found.image.told().bare()
         if found.ppid is not None:
             maker = self._alive(None, found.ppid, found.started_ms + _PROC_TICK_MS)
         if maker is None or maker.image is None or _adopts(maker):
-            return replace(found, image=found.image and found.image.bare())
+            return replace(found, image=bare)
         return replace(found, image=maker.image)
 
     def snapshot(self) -> dict[str, Any]:
@@ -272,4 +274,4 @@ class ProcessTable:
 
 def _adopts(entry: ProcessEntry) -> bool:
     """Tell whether a process is one of those that the children of ended processes are given to."""
-    return entry.pid == 1 or (entry.image is not None and entry.image.name in _REAPERS)
+    return entry.pid == 1 or (entry.image is not None and entry.image.told().name in _REAPERS)

@@ -79,6 +79,14 @@ class Detector:
         return self._rules
 
     @property
+    def program_names(self) -> frozenset[bytes] | None:
+        """The names of the programs that rules can match, in lower case; None if of any.
+
+        Of a program of another name there need be no event: nothing that is detected depends on it.
+        """
+        return None if self._clocked else self._index.program_names
+
+    @property
     def failures(self) -> Mapping[str, int]:
         """How often the evaluation of a rule failed, by the rule's id; empty if all is well."""
         return dict(self._failures)
@@ -97,7 +105,8 @@ class Detector:
         """
         found: list[Detection] = []
         done = -1
-        for candidate in self._candidates(event):
+        candidates = self._candidates(event)
+        for candidate in candidates:
             n = candidate.rule
             if n == done:
                 continue
@@ -111,12 +120,8 @@ class Detector:
                     found.append(Detection(self._rules[n], (event,)))
             except Exception:
                 self._note_failure(self._rules[n])
-        self._until_sweep -= 1
-        if self._until_sweep < _AGREEING:
-            self._last_events.append(event)
-            if not self._until_sweep:
-                self._until_sweep = _EVENTS_PER_SWEEP
-                found += self._pass_time(self._matchers, self._last_events)
+        if candidates:
+            found += self._sweep(event)
         if self._clocked:
             found += self._pass_time(self._clocked, (event,))
         return found
@@ -175,6 +180,20 @@ class Detector:
     def open(self) -> int:
         """How many sequences and samples are open."""
         return sum(matcher.open for matcher in self._matchers.values())
+
+    def _sweep(self, event: Mapping[str, object]) -> list[Detection]:
+        """Free what is open and out of time, now and then.
+
+        Of the events that some rule may match, since there need not be any other.
+        """
+        self._until_sweep -= 1
+        if self._until_sweep >= _AGREEING:
+            return []
+        self._last_events.append(event)
+        if self._until_sweep:
+            return []
+        self._until_sweep = _EVENTS_PER_SWEEP
+        return self._pass_time(self._matchers, self._last_events)
 
     def _pass_time(
         self, numbers: Iterable[int], events: Iterable[Mapping[str, object]]

@@ -29,7 +29,7 @@ from auditrule.eql.tree import (
     Literal,
     Or,
 )
-from auditrule.rules.needles import Needle, Needles, cost_of, needed
+from auditrule.rules.needles import Needle, Needles, cost_of, is_whole, needed
 
 Event = Mapping[str, object]
 _Key = TypeVar("_Key")
@@ -50,6 +50,7 @@ _TELLING = (
     "process.parent.name",
     "process.parent.executable",
 )
+_PROGRAM_NAME = "process.name"
 _MOST_ALTERNATIVES = 16
 _MOST_KEPT = 4096
 _LONGEST_VALUE = 1024
@@ -117,6 +118,15 @@ class RuleIndex:
                         found = needles.setdefault(alternative.needle.field, [])
                         found.append((bit, alternative.needle))
         self._all = (1 << len(self._candidates)) - 1
+        self.program_names = _program_names(
+            [
+                alternative
+                for _, queries in rules
+                for query in queries
+                for alternative in alternatives(query)
+            ]
+        )
+        """The names of which one must be a program's, as bytes in lower case; None if any may."""
         tables = [_Lookup(field, lookups[field], self._all) for field in sorted(lookups, key=_rank)]
         self._telling: _Plan = tuple(
             (table.asking, table.left_by) for table in tables if table.field in _TELLING
@@ -160,6 +170,17 @@ class RuleIndex:
     def _list(self, bits: int) -> tuple[Candidate, ...]:
         found = tuple(self._candidates[n] for n in range(bits.bit_length()) if bits >> n & 1)
         return _keep(self._lists, bits, found)
+
+
+def _program_names(found: Iterable[Alternative]) -> frozenset[bytes] | None:
+    names: set[str] = set()
+    for alternative in found:
+        condition = alternative.lookups.get(_PROGRAM_NAME)
+        texts = frozenset() if condition is None else needed(condition)
+        if not texts or not all(is_whole(text) and text.isascii() for text in texts):
+            return None
+        names |= texts
+    return frozenset(name.encode("ascii") for name in names)
 
 
 def _joined(conditions: tuple[Condition, ...]) -> Predicate | None:

@@ -132,6 +132,11 @@ def _usable(texts: Iterable[str]) -> frozenset[str]:
     return frozenset() if short else found
 
 
+def is_whole(text: str) -> bool:
+    """Tell whether a text of `needed` is a whole value, rather than a beginning or a piece."""
+    return not _stars(text)
+
+
 def cost_of(texts: frozenset[str]) -> tuple[int, int]:
     """Return what sorts the cheap ones first: whole values are looked up, pieces searched for."""
     return max(map(_stars, texts)), len(texts)

@@ -6,7 +6,7 @@ import pytest
 from kernel_format import ExecOnKernel
 
 from auditrule.audit.event import AuditEvent
-from auditrule.audit.process import Exec, Exit, Fork, absolute, read_process_event
+from auditrule.audit.process import Exec, Exit, Fork, Start, absolute, read_process_event
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import Record
 
@@ -26,7 +26,7 @@ def exec_of(deed: ExecOnKernel) -> Exec:
     return found
 
 
-def call(body: str) -> Exec | Fork | Exit | None:
+def call(body: str) -> Exec | Start | Fork | Exit | None:
     line = f"type=SYSCALL msg=audit(1.000:1): {body}".encode()
     return read_process_event(event_of([line, b"type=PROCTITLE msg=audit(1.000:1): proctitle=00"]))
 

@@ -16,7 +16,7 @@ def entry(pid: int, name: str | None, at: int, serial: int = 1) -> ProcessEntry:
 
 def parent_name(table: ProcessTable, pid: int, at: int) -> str | None:
     found = table.parent(HOST, pid, at)
-    return None if found is None or found.image is None else found.image.name
+    return None if found is None or found.image is None else found.image.told().name
 
 
 def forked(table: ProcessTable, parent: int, child: int, at: int, **more: object) -> None:

@@ -288,7 +288,7 @@ A_DAY_LATER = event("x", 0) | {"@timestamp": "2026-11-25T00:00:00.000Z"}
 def test_one_event_out_of_its_time_does_not_clear_what_is_open() -> None:
     query = "sequence by n with maxspan=1h [a where true] [b where true]"
     for position in range(1000):
-        detector = Detector([make_rule("pair", query)])
+        detector = Detector([make_rule("pair", query), make_rule("any", "x where true")])
         detector.detect(event("a", 1, n=1))
         for number in range(1000):
             detector.detect(A_DAY_LATER if number == position else event("x", 2))
@@ -296,14 +296,51 @@ def test_one_event_out_of_its_time_does_not_clear_what_is_open() -> None:
 
 
 def test_sequences_whose_time_has_run_out_are_cleared_without_an_event_of_theirs() -> None:
-    detector = Detector(
-        [make_rule("pair", "sequence with maxspan=1h [a where true] [b where true]")]
-    )
+    query = "sequence with maxspan=1h [a where true] [b where true]"
+    detector = Detector([make_rule("pair", query), make_rule("any", "x where true")])
     detector.detect(event("a", 1))
     assert detector.open == 1
     for _ in range(1000):
         detector.detect(A_DAY_LATER)
     assert detector.open == 0
+
+
+@pytest.mark.parametrize(
+    ("queries", "names"),
+    [
+        (['process where process.name == "chmod"'], {b"chmod"}),
+        (
+            ['process where process.name in~ ("Chmod", "a") or process.name : "b"'],
+            {b"chmod", b"a", b"b"},
+        ),
+        (['process where process.name == "a"', 'process where process.name == "b"'], {b"a", b"b"}),
+        (
+            ['sequence [process where process.name == "a"] [process where process.name == "b"]'],
+            {b"a", b"b"},
+        ),
+        (['process where process.name == "a" and process.args == "x"'], {b"a"}),
+        (['process where process.name == "a"', 'process where process.args == "x"'], None),
+        (['process where process.name == "a" or process.args == "x"'], None),
+        (['process where process.name : "a*"'], None),
+        (['process where process.name != "a"'], None),
+        (['process where not process.name == "a"'], None),
+        (["process where process.name == null"], None),
+        (['process where process.name == "\u00e9"'], None),
+        (['sequence [process where process.name == "a"] [any where true]'], None),
+        (
+            [
+                'sequence with maxspan=1m [process where process.name == "a"] '
+                '![process where process.name == "b"]'
+            ],
+            None,
+        ),
+    ],
+)
+def test_the_programs_that_rules_ask_about_are_known_where_all_name_some(
+    queries: list[str], names: set[bytes] | None
+) -> None:
+    detector = Detector([make_rule(str(n), query) for n, query in enumerate(queries)])
+    assert detector.program_names == (None if names is None else frozenset(names))
 
 
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:

@@ -14,14 +14,13 @@ from pydantic import ValidationError
 
 from auditrule.alerts.model import build_alert
 from auditrule.audit.grammar import RecordError
-from auditrule.audit.quick import header_of, match_header
-from auditrule.audit.record import EventId, Record
+from auditrule.audit.quick import match_header, type_of
+from auditrule.audit.record import EventId, Record, event_id_of
 from auditrule.audit.relevance import begins, quick_begins
 from auditrule.audit.serials import TELLING
 from auditrule.ecs.document import Document
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterable, Iterator
 
     from auditrule.alerts.model import Alert
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHOWN_BYTES = 80
+_NO_EVENT = EventId(None, 0, 0, 0)
 
 Fields: TypeAlias = dict[str, Any]
 """A document as plain JSON types, nested, absent fields left out."""
@@ -92,10 +92,9 @@ class DocumentReader:
         self.counts = Counts()
         self.serials = serials
         self.names = names
-        # Of the newest record: its line, or its event where the line is gone.
-        self._last: bytes | EventId | None = None
-        # The serial of the record before, and its host.
-        self._before: tuple[bytes | None, bytes] | None = None
+        # The event of the newest record, and how its line spells it: most records are of the same.
+        self._event_id = _NO_EVENT
+        self._event: tuple[bytes | None, ...] | None = None
 
     @property
     def pending(self) -> int:
@@ -104,19 +103,24 @@ class DocumentReader:
 
     def read(self, lines: Iterable[bytes]) -> Iterator[Fields]:
         """Take `lines`, without newlines; yield the documents that they complete."""
-        counts, reassembler = self.counts, self._reassembler
+        counts, reassembler, serials = self.counts, self._reassembler, self.serials
         for line in lines:
             match = None if self._exhaustive else match_header(line)
             if match is not None:
                 counts.records += 1
-                self._last = line
-                kind = match[2]
-                if self.serials is not None:
-                    self._watch(self.serials, match, line)
+                kind, event = match[2], match.group(1, 3, 4, 5)
+                is_first = event != self._event
+                if is_first:
+                    self._event, self._event_id = event, event_id_of(match)
                 matters = quick_begins(kind, line, match.end())
-                if matters is False and not reassembler:
+                is_told = serials is not None and (is_first or kind in TELLING)
+                if matters is False and not is_told and not reassembler:
                     continue
-                record = Record(line.removesuffix(b"\r"), header_of(match))
+                if line.endswith(b"\r"):
+                    line = line[:-1]
+                record = Record(line, type_of(kind), self._event_id, match.end())
+                if serials is not None and is_told:
+                    serials.take(record)
             else:
                 try:
                     record = Record.parse(line, exhaustive=self._exhaustive)
@@ -124,9 +128,9 @@ class DocumentReader:
                     self._pass_over(line, error)
                     continue
                 counts.records += 1
-                self._last = record.event_id
-                if self.serials is not None:
-                    self.serials.take(record)
+                self._event, self._event_id = None, record.event_id
+                if serials is not None:
+                    serials.take(record)
                 matters = None
             if matters or record.event_id in reassembler or (matters is None and begins(record)):
                 yield from self._documents(reassembler.push(record))
@@ -143,17 +147,7 @@ class DocumentReader:
     @property
     def last(self) -> EventId | None:
         """The event of the newest record, None before the first."""
-        if isinstance(self._last, bytes):
-            self._last = Record.parse(self._last).event_id
-        return self._last
-
-    def _watch(self, serials: SerialWatch, match: re.Match[bytes], line: bytes) -> None:
-        """Tell `serials` of an event, once for its records, and of what tells it something."""
-        event = match[1], match[5]
-        if event == self._before and match[2] not in TELLING:
-            return
-        self._before = event
-        serials.take(Record(line, header_of(match)))
+        return None if self._event_id is _NO_EVENT else self._event_id
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that is remembered of the log so far, as JSON values."""
@@ -170,7 +164,8 @@ class DocumentReader:
             self.serials.restore(state["serials"])
         self._reassembler.restore(state["reassembly"])
         self._mapper.restore(state["mapping"])
-        self._last = None if state["last"] is None else EventId(*state["last"])
+        self._event = None
+        self._event_id = _NO_EVENT if state["last"] is None else EventId(*state["last"])
 
     @property
     def mapper(self) -> DocumentMapper:

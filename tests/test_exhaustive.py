@@ -16,6 +16,7 @@ from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import Record
+from auditrule.ecs.recorded import RecordedImage, image_of
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
@@ -157,6 +158,7 @@ def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
         if isinstance(deed, Exec) and deed.name is not None:
             for asked in (frozenset({deed.name.lower()}), None):
                 assert isinstance(read_process_event(event, asked), Exec)
+            assert RecordedImage.of(event.records, None).told() == image_of(deed)
             other = read_process_event(event, frozenset({b"none of these"}))
             assert isinstance(other, Start | Exec)
             assert other.caller.pid == deed.caller.pid
@@ -165,12 +167,12 @@ def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "passed_over"),
     [
-        ({"exe": b"/usr/bin/ls"}, True),
+        ({"exe": b"/usr/bin/ls", "paths": [b"/usr/bin/ls"]}, True),
         ({"exe": b"/usr/bin/ls", "paths": [b"./INSTALL"]}, False),
         ({"exe": b"/usr/bin/ls", "paths": [b"/tmp/a b/chmod"]}, False),
-        ({"exe": b"/tmp/a b/chmod"}, False),
-        ({"exe": b"/usr/bin/chmod (deleted)"}, False),
-        ({"exe": b"/bin/busybox"}, False),
+        ({"exe": b"/tmp/a b/chmod", "paths": [b"x"]}, False),
+        ({"exe": b"/usr/bin/chmod (deleted)", "paths": [b"x"]}, False),
+        ({"exe": b"/bin/busybox", "paths": [b"x"]}, False),
     ],
 )
 def test_a_program_is_passed_over_only_if_it_cannot_be_called_so(

@@ -86,7 +86,7 @@ def assemble_arguments(records: Iterable[Record]) -> Arguments:
     arguments: dict[int, bytes | _InPieces] = {}
     begin_a_record: set[int] = set()
     for position, record in enumerate(records):
-        text = record.line[record.header.body_start :].decode("latin-1")
+        text = record.line[record.body_start :].decode("latin-1")
         quick = None if record.is_exhaustive else _read_as_the_kernel_writes(text)
         said, fields = quick or _read_by_grammar(text)
         if count is None and said is not None:

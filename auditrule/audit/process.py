@@ -337,11 +337,11 @@ def _may_be_called(event: AuditEvent, caller: Caller, names: frozenset[bytes]) -
         return True
     # Should it be a script, the first path is its name.
     for record in event.records:
-        if record.header.type != "PATH":
+        if record.type != "PATH":
             continue
         match = None
         if not record.is_exhaustive:
-            match = _PATH.match(record.line, record.header.body_start)
+            match = _PATH.match(record.line, record.body_start)
         item = record.number("item") if match is None else int(match[1])
         if item == 0:
             path = record.data("name") if match is None else match[2]

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-from auditrule.audit.grammar import Header
-
 # Shorter numbers than the grammar lets pass: none of these is out of its bounds.
 _HEADER = re.compile(
     rb"(?:node=([^ ]+) )?type=([^ ]+) msg=audit\(([0-9]{1,11})\.([0-9]{3}):([0-9]{1,18})\):"
@@ -29,20 +27,13 @@ _MOST_TYPES = 1000
 
 
 match_header = _HEADER.match
-"""Match the header of a line; header_of() makes one of it. None where only the grammar can tell."""
+"""Match the header of a line: node, type, seconds, millis and serial. None where only the grammar
+can tell."""
 
 
-def header_of(match: re.Match[bytes]) -> Header:
-    """Return the header that match_header() found."""
-    node, kind, seconds, millis, serial = match.groups()
-    return Header(
-        None if node is None else node.decode("latin-1"),
-        _TYPES.get(kind) or _type(kind),
-        int(seconds),
-        int(millis),
-        int(serial),
-        match.end(),
-    )
+def type_of(kind: bytes) -> str:
+    """Return a record's type as text."""
+    return _TYPES.get(kind) or _type(kind)
 
 
 def quick_fields(text: str) -> tuple[dict[str, str], str] | None:

@@ -86,9 +86,10 @@ class Reassembler:
 
     def push(self, record: Record) -> list[AuditEvent]:
         """Take `record`; return the events that are complete now, often none."""
-        event_id = record.event_id
-        self._advance(event_id.time_ms)
-        kind = record.type
+        event_id, kind = record.event_id, record.type
+        time_ms = event_id.time_ms
+        if time_ms != self._latest_ms:
+            self._advance(time_ms)
         if event_id not in self._pending:
             if kind == "EOE":  # behind the PROCTITLE that ended its event; it carries nothing
                 return self._overdue()

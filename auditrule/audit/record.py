@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from auditrule.audit.grammar import Body, Field, Header, parse_body, parse_header
-from auditrule.audit.quick import fields_by_name, header_of, match_header, quick_fields
+from auditrule.audit.grammar import Body, Field, parse_body, parse_header
+from auditrule.audit.quick import fields_by_name, match_header, quick_fields, type_of
 from auditrule.audit.text import decode_text
 from auditrule.audit.values import decode_value, is_untrusted, read_number
+
+if TYPE_CHECKING:
+    import re
 
 
 class EventId(NamedTuple):
@@ -32,6 +35,14 @@ class EventId(NamedTuple):
         return f"{self.seconds}.{self.millis:03d}:{self.serial}"
 
 
+def event_id_of(match: re.Match[bytes]) -> EventId:
+    """Return the event of the record whose header match_header() has found."""
+    node, seconds, millis, serial = match.group(1, 3, 4, 5)
+    return EventId(
+        None if node is None else node.decode("latin-1"), int(seconds), int(millis), int(serial)
+    )
+
+
 class Record:
     """One record of the log.
 
@@ -41,13 +52,33 @@ class Record:
     whose value means "absent", is None.
     """
 
-    __slots__ = ("_body", "_by_name", "_enriched", "event_id", "header", "is_exhaustive", "line")
+    __slots__ = (
+        "_body",
+        "_by_name",
+        "_enriched",
+        "body_start",
+        "event_id",
+        "is_exhaustive",
+        "line",
+        "type",
+    )
 
-    def __init__(self, line: bytes, header: Header, *, is_exhaustive: bool = False) -> None:
+    def __init__(
+        self,
+        line: bytes,
+        kind: str,
+        event_id: EventId,
+        body_start: int,
+        *,
+        is_exhaustive: bool = False,
+    ) -> None:
         self.line = line
-        self.header = header
-        self.event_id = EventId(header[0], header[2], header[3], header[4])
+        self.type = kind
+        """The record's type, such as ``SYSCALL``."""
+        self.event_id = event_id
         """The event that the record belongs to."""
+        self.body_start = body_start
+        """Where the fields begin in the line."""
         self.is_exhaustive = is_exhaustive
         """Whether nothing but the grammar reads it."""
         self._body: Body | None = None
@@ -66,17 +97,15 @@ class Record:
         """
         line = line.lstrip(b"\0").removesuffix(b"\r")
         match = None if exhaustive else match_header(line)
-        header = parse_header(line) if match is None else header_of(match)
-        return cls(line, header, is_exhaustive=exhaustive)
+        if match is not None:
+            return cls(line, type_of(match[2]), event_id_of(match), match.end())
+        header = parse_header(line)
+        event_id = EventId(header.node, header.seconds, header.millis, header.serial)
+        return cls(line, header.type, event_id, header.body_start, is_exhaustive=exhaustive)
 
     def __repr__(self) -> str:
         """Return a short form for tests and logs."""
         return f"<Record {self.type} {self.event_id}>"
-
-    @property
-    def type(self) -> str:
-        """The record's type, such as ``SYSCALL``."""
-        return self.header[1]
 
     @property
     def body(self) -> Body:
@@ -136,7 +165,7 @@ class Record:
         return decode_text(data)
 
     def _text(self) -> str:
-        return self.line[self.header.body_start :].decode("latin-1")
+        return self.line[self.body_start :].decode("latin-1")
 
     def _read(self) -> dict[str, str]:
         """Return the fields by name; the first of a name counts."""

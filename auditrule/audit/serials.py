@@ -119,13 +119,13 @@ class SerialWatch:
 
     def take(self, record: Record) -> None:
         """Take the next record of the log."""
-        header = record.header
-        if header.type in _TELLING:
+        kind, event_id = record.type, record.event_id
+        if kind in _TELLING:
             self._read_report(record)
-        if header.serial == self._serial and header.node == self._node:
+        if event_id.serial == self._serial and event_id.node == self._node:
             return
-        if header.serial < _MOST_SERIALS and not header.type.startswith("DAEMON_"):
-            self._take_event(record.event_id)
+        if event_id.serial < _MOST_SERIALS and not kind.startswith("DAEMON_"):
+            self._take_event(event_id)
 
     def finish(self) -> None:
         """Count what is missing still: the log has ended, and nothing more will come."""
@@ -222,11 +222,11 @@ class SerialWatch:
         if kind == "CONFIG_CHANGE":
             self._read_change(record)
             return
-        node = self._node_of(record.header.node)
+        node = self._node_of(record.event_id.node)
         self._serial = -1
         if kind == "SYSTEM_BOOT":
             # From user space: a container's root can have it written at any time (audit/boot.py).
-            node.anew = node.run is None or 2 * record.header.serial < node.run.next
+            node.anew = node.run is None or 2 * record.event_id.serial < node.run.next
             return
         if kind == "KERNEL":
             # The first record of a boot ("state=initialized").

@@ -5,6 +5,7 @@ Few parents are ever asked about; to read every exec for that takes longer than 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 # Longer records are read each time, as their image would take much memory.
 _MOST_KEPT = 16 << 10
 _TOLD_BY = frozenset({"SYSCALL", "EXECVE", "CWD", "PATH"})
+# What is needed of a record in the kernel's form, which is less than half of it.
+_NEEDED = {
+    "SYSCALL": re.compile(
+        rb"(type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=[0-9]+ success=yes) exit=0 "
+        rb"[^\x1d\"]*( ppid=[0-9]+ pid=[0-9]+) [^\x1d\"]*( comm=[^ \x1d]+ exe=[^ \x1d]+)"
+    ),
+    "PATH": re.compile(rb"(type=PATH msg=audit\([0-9.:]+\): item=[0-9]+ name=[^ \x1d]+) inode="),
+}
 
 
 class RecordedImage:
@@ -37,7 +46,8 @@ class RecordedImage:
     @classmethod
     def of(cls, records: Iterable[Record], exe: str | None) -> RecordedImage:
         """Return the image that the records of an exec tell of."""
-        return cls(b"\n".join([r.line for r in records if r.header.type in _TOLD_BY]), exe)
+        told_by = [record for record in records if record.type in _TOLD_BY]
+        return cls(b"\n".join(map(_cut, told_by)), exe)
 
     @property
     def size(self) -> int:
@@ -51,6 +61,12 @@ class RecordedImage:
     def told(self) -> Image:
         """Return the image itself."""
         return _read(self.lines) if len(self.lines) > _MOST_KEPT else _read_often(self.lines)
+
+
+def _cut(record: Record) -> bytes:
+    needed = _NEEDED.get(record.type)
+    match = None if needed is None else needed.match(record.line)
+    return record.line if match is None else b"".join(match.groups())
 
 
 def image_of(deed: Exec) -> Image:

@@ -23,6 +23,14 @@ __all__ = ["FileIdentity", "Position", "Start", "Tail", "TailStatus"]
 
 # An event that never comes (a network file system, a full inotify queue) costs this at most.
 _RECHECK = 1.0
+# A look costs about as much as an event. While the log grows, the next one comes so much later,
+# with all that was written meanwhile. After so many that have found something, being told of each
+# write costs more than it tells: until the log has been quiet for so long, it is looked at unasked.
+# Not so a short one, which could be emptied (copytruncate) and be as long again at the next look.
+_SPACING = 0.004
+_SHORT = 64 << 10
+_BUSY_LOOKS = 100
+_QUIET_SECONDS = 1.0
 # A log that was emptied without a copy had nothing unread if all of it was read so shortly before.
 _FRESH = 3.0
 
@@ -87,12 +95,16 @@ class Tail:
         self._before = resume if resume is not None and resume.file.head else None
         self._rotations = self._truncations = self._gaps = 0
         self._in_copy = self._gap_to_tell = False
+        self._last_lines = -_QUIET_SECONDS
+        self._looks_with_lines = 0
         self._file = self._files.first(start)
         self._watch = FolderWatch(path, self._waker.set)
 
     def read(self, timeout: float) -> list[bytes]:
         """Return the next lines, as LineSource says; never None."""
         deadline = time.monotonic() + timeout
+        if timeout > 0 and not self._woken and not self._is_short:
+            self._space_looks()
         while True:
             if self._closed:
                 raise ValueError("the tail is closed")
@@ -103,6 +115,7 @@ class Tail:
                 lines = self._look()
             except OSError as error:
                 raise SourceError.from_os(self.path, error) from error
+            self._note_how_busy(found_lines=bool(lines))
             if lines:
                 return lines
             if self._woken:
@@ -111,7 +124,31 @@ class Tail:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return []
-            self._waker.wait(min(remaining, self._files.patience or _RECHECK))
+            often = _SPACING if self._is_busy else _RECHECK
+            self._waker.wait(min(remaining, self._files.patience or often, often))
+
+    def _space_looks(self) -> None:
+        pause = self._last_lines + _SPACING - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+
+    @property
+    def _is_short(self) -> bool:
+        return self._file is None or given(self._file) < _SHORT
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._looks_with_lines >= _BUSY_LOOKS
+
+    def _note_how_busy(self, *, found_lines: bool) -> None:
+        now = time.monotonic()
+        if now - self._last_lines > _QUIET_SECONDS or self._is_short:
+            self._looks_with_lines = 0
+        if found_lines:
+            self._last_lines = now
+            self._looks_with_lines += 1
+            if self._looks_with_lines == _BUSY_LOOKS:
+                self._watch.pause()
 
     def wake(self) -> None:
         """Make read() return, as LineSource says."""
@@ -181,7 +218,8 @@ class Tail:
 
     def _look(self) -> list[bytes]:
         # Before the look: what is written between the two is seen by it.
-        self._watch.ensure()
+        if not self._is_busy:
+            self._watch.ensure()
         if self._gap_to_tell:
             self._gap_to_tell = False
             self._gaps += 1

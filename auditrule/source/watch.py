@@ -95,6 +95,13 @@ class FolderWatch:
             self.means = "polling" if isinstance(observer, PollingObserver) else means
             return
 
+    def pause(self) -> None:
+        """Stop watching until ensure() is called; some notify() may come yet."""
+        observer, self._observer = self._observer, None
+        self._watched = None
+        if observer is not None:
+            observer.stop()
+
     def close(self) -> None:
         """Stop watching; returns when no further notify() can come."""
         observer, self._observer = self._observer, None

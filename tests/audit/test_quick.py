@@ -27,10 +27,11 @@ def assert_reads_the_same(line: bytes) -> None:
     if isinstance(by_grammar, int) or isinstance(quick, int):
         assert quick == by_grammar
         return
-    assert (quick.line, quick.header, quick.event_id) == (
+    assert (quick.line, quick.type, quick.event_id, quick.body_start) == (
         by_grammar.line,
-        by_grammar.header,
+        by_grammar.type,
         by_grammar.event_id,
+        by_grammar.body_start,
     )
     for name in {field.name for field in by_grammar.fields} | {"pid", ""}:
         assert quick.token(name) == by_grammar.token(name), name

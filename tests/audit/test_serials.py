@@ -309,7 +309,7 @@ def test_whole_captured_logs_lose_nothing_but_what_was_cut_out() -> None:
                 continue
             watch.take(one)
             if not one.type.startswith("DAEMON_"):
-                serials.add(one.header.serial)
+                serials.add(one.event_id.serial)
         watch.finish()
         assert watch.lost == max(serials) - min(serials) + 1 - len(serials), path.name
 

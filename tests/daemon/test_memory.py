@@ -116,7 +116,7 @@ def test_a_state_that_takes_long_is_kept_seldom(
     assert memory.due_in() == 1
     took = 0.5
     memory.keep(lambda: LEFT)
-    assert memory.due_in() == 10
+    assert memory.due_in() == 25
     took = 60
     memory.keep(lambda: LEFT)
     assert memory.due_in() == 60

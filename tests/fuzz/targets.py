@@ -61,7 +61,7 @@ def grammar(data: bytes) -> None:
         json.dumps(record.interpretation(name))
         value = record.data(name)
         assert value is None or encode_text(decode_text(value)) == value
-    body = text[record.header.body_start :]
+    body = text[record.body_start :]
     fast = _read_as_the_kernel_writes(body)
     assert fast is None or fast == _read_by_grammar(body)
     # A line that was read is read again the same.

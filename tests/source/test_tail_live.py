@@ -267,6 +267,30 @@ def test_a_tail_is_watching_again_after_its_folder_was_replaced(
         assert _read_until(tail, bool) == [b"again"]
 
 
+@pytest.mark.usefixtures("seldom")
+def test_a_log_that_grows_without_a_pause_is_looked_at_unasked_until_it_is_quiet(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_module, "_BUSY_LOOKS", 3)
+    monkeypatch.setattr(tail_module, "_SHORT", 0)
+    log.touch()
+    with Tail(log) as tail:
+        tail.read(0)
+        for quiet in (3600.0, 0.05):
+            monkeypatch.setattr(tail_module, "_QUIET_SECONDS", quiet)
+            for number in range(3):
+                _append(log, b"%d\n" % number)
+                assert _read_until(tail, bool) == [b"%d" % number]
+            assert tail._watch._observer is None
+            threading.Timer(0.02, _append, (log, b"unasked\n")).start()
+            assert _read_until(tail, bool) == [b"unasked"]
+        assert tail.read(0.1) == []
+        assert tail._watch._observer is not None
+        threading.Timer(0.02, _append, (log, b"told\n")).start()
+        assert _read_until(tail, bool) == [b"told"]
+        assert tail.status().means == "inotify"
+
+
 def test_a_folder_made_anew_with_the_old_inode_is_watched(log: Path) -> None:
     notified = threading.Event()
     watching = watch.FolderWatch(log, notified.set)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import stat
 import time
-from time import sleep
 from typing import TYPE_CHECKING, Literal
 
 from auditrule.source.errors import SourceError, plain_reason
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 SETTLE = 0.5
 # How often a look starts again because files were being renamed under it.
 _TRIES = 20
-_COPY_PAUSE = 0.003
 
 Start = Literal["end", "beginning", "oldest"]
 
@@ -160,9 +158,7 @@ class Succession:
         for _ in range(_TRIES):
             copy = find_copy(self._log, emptied.identity(), emptied.start, self.older)
             if copy is None:
-                # Being renamed, it can be missed.
-                sleep(_COPY_PAUSE)
-                continue
+                return None
             with contextlib.suppress(OSError, _RenamedMeanwhileError):
                 return self._open(copy, given(emptied), at_least=emptied.seen)
         return None

@@ -6,6 +6,7 @@ An event only says "look again"; what is true, stat says.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +37,9 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirDeletedEvent,
 ]
 POLLING_INTERVAL = 1.0
+# It complains of events that come while it is being stopped, and of some that it has lost: the log
+# is looked at all the same.
+logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
 
 Means = Literal["inotify", "polling", "none"]
 

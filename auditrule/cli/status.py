@@ -84,7 +84,7 @@ def _rows(health: Health, now: datetime) -> list[tuple[str, str]]:
         (
             "passed over",
             f"{health.unparsed:,} unparsed and {health.overlong:,} overlong lines; "
-            f"{health.truncated:,} events truncated",
+            f"{health.truncated:,} truncated events among those looked at",
         ),
         (
             "lost",

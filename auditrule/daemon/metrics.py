@@ -28,7 +28,7 @@ _COUNTERS = (
     ("unparsed_lines", "unparsed", "Lines of the log that are no records."),
     ("overlong_lines", "overlong", "Lines that were longer than [log] max_line and skipped."),
     ("events", "events", "Audit events that tell of processes."),
-    ("truncated_events", "truncated", "Events that lack a part of their arguments."),
+    ("truncated_events", "truncated", "Events that rules looked at and that lack arguments."),
     ("execs", "execs", "Programs that started."),
     ("lost_events", "lost_events", "Events that were lost before they reached the log."),
     ("log_gaps", "gaps", "Places where the log was gone before it could be read."),

@@ -24,8 +24,9 @@ _TOLD_BY = frozenset({"SYSCALL", "EXECVE", "CWD", "PATH"})
 # What is needed of a record in the kernel's form, which is less than half of it.
 _NEEDED = {
     "SYSCALL": re.compile(
-        rb"(type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=[0-9]+ success=yes) exit=0 "
-        rb"[^\x1d\"]*( ppid=[0-9]+ pid=[0-9]+) [^\x1d\"]*( comm=[^ \x1d]+ exe=[^ \x1d]+)"
+        rb"(type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=[0-9]+ success=yes) exit=0"
+        rb"(?: a[0-3]=[0-9a-f]+){4} items=[0-9]+( ppid=[0-9]+ pid=[0-9]+)"
+        rb"(?: (?:auid|[esf]?s?[ug]id|tty|ses)=[^ \x1d\"]+){11}( comm=[^ \x1d]+ exe=[^ \x1d]+)"
     ),
     "PATH": re.compile(rb"(type=PATH msg=audit\([0-9.:]+\): item=[0-9]+ name=[^ \x1d]+) inode="),
 }

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auditrule.alerts.sink import FileSink, StreamSink
-from auditrule.cli.show import show_alert
 from auditrule.ecs.catalogue import catalogue
 from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
@@ -34,10 +31,16 @@ class _TextSink:
     """Shows alerts as text for people."""
 
     def __init__(self, stream: TextIO) -> None:
+        # What only a person at a terminal needs is not loaded for anybody else.
+        from rich.console import Console
+
+        from auditrule.cli.show import show_alert
+
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._show = show_alert
 
     def write(self, alert: Alert) -> None:
-        self._console.print(show_alert(alert))
+        self._console.print(self._show(alert))
 
 
 def run_replay(
@@ -167,6 +170,15 @@ def _progress(logs: LogSets, asked: bool | None) -> Iterator[Callable[[int], Non
     if not shown or not logs.size:
         yield None
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("replay", total=logs.size)

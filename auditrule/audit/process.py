@@ -64,6 +64,18 @@ class Caller:
         return self._syscall.interpretation(field.upper())
 
     @property
+    def spelling(self) -> tuple[str | None, ...]:
+        """How the record spells whom the process runs as: the same for the same users."""
+        said = self._syscall
+        return (
+            said.token("euid"),
+            said.token("egid"),
+            said.token("tty"),
+            said.interpretation("EUID"),
+            said.interpretation("EGID"),
+        )
+
+    @property
     def session(self) -> int | None:
         """The number of the login session."""
         return _id(self._syscall, "ses")

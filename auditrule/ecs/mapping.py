@@ -24,6 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMM_BYTES = 15
 # Hosts in one log whose boots are watched; a forged node= must not fill the memory.
 _MAX_HOSTS = 10_000
+_MOST_OWNERS = 1000
 # Major numbers of terminals, and the minor of the first (Documentation/admin-guide/devices.txt).
 _TERMINALS = ((re.compile(r"ttyS(\d{1,3})\Z"), 4, 64), (re.compile(r"tty(\d{1,2})\Z"), 4, 0))
 _PTS = re.compile(r"pts(\d{1,7})\Z")
@@ -73,6 +74,8 @@ class DocumentMapper:
         self._host = host or HostIdentity()
         self._names = names
         self._boots: dict[str | None, BootWatch] = {}
+        # Few users run all programs.
+        self._owners: dict[tuple[str | None, ...], Owner] = {}
 
     @property
     def processes(self) -> ProcessTable:
@@ -182,6 +185,19 @@ class DocumentMapper:
         )
 
     def _owner(self, caller: Caller) -> Owner:
+        """Return whom a process runs as."""
+        spelling = caller.spelling
+        known = self._owners.get(spelling)
+        if known is not None:
+            return known
+        owner = self._read_owner(caller)
+        # The host's own names of users may change; those of the record do not.
+        is_sure = self._names is None or None not in spelling[-2:]
+        if is_sure and len(self._owners) < _MOST_OWNERS:
+            self._owners[spelling] = owner
+        return owner
+
+    def _read_owner(self, caller: Caller) -> Owner:
         user, group = caller.id("euid"), caller.id("egid")
         return Owner(
             user_id=user,

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, suppress, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,10 @@ class Stage:
         )
 
     def alert_bytes(self) -> int:
-        return sum(len(read_alert_file(path)) for path in alert_files(self.folder.alerts))
+        while True:
+            # A file that is being rotated or compressed has another name meanwhile.
+            with suppress(FileNotFoundError):
+                return sum(len(read_alert_file(path)) for path in alert_files(self.folder.alerts))
 
     def wait_for_alerts(self) -> None:
         """Return when another alert has been written."""

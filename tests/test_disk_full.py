@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

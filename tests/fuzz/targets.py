@@ -49,11 +49,22 @@ _EVENTS: list[dict[str, object]] = [
 
 
 def grammar(data: bytes) -> None:
-    """Any line is a record, whose values can all be asked for, or a RecordError in the line."""
+    """Any line is a record, whose values can all be asked for, or a RecordError in the line.
+
+    What is read quickly is what the grammar reads.
+    """
     record = _parsed(data)
-    if isinstance(record, RecordError):
-        assert 1 <= record.column <= len(record.line) + 1
+    try:
+        by_grammar = Record.parse(data, exhaustive=True)
+    except RecordError as error:
+        assert isinstance(record, RecordError)
+        assert 1 <= record.column == error.column <= len(record.line) + 1
         return
+    assert not isinstance(record, RecordError)
+    assert (record.type, record.event_id) == (by_grammar.type, by_grammar.event_id)
+    for name, _ in by_grammar.fields + by_grammar.enriched:
+        assert record.token(name) == by_grammar.token(name)
+        assert record.interpretation(name) == by_grammar.interpretation(name)
     text = record.line.decode("latin-1")
     for name, token in record.fields + record.enriched:
         assert token in text

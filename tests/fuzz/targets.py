@@ -53,14 +53,12 @@ def grammar(data: bytes) -> None:
 
     What is read quickly is what the grammar reads.
     """
-    record = _parsed(data)
-    try:
-        by_grammar = Record.parse(data, exhaustive=True)
-    except RecordError as error:
+    record, by_grammar = _parsed(data), _parsed(data, exhaustive=True)
+    if isinstance(record, RecordError) or isinstance(by_grammar, RecordError):
         assert isinstance(record, RecordError)
-        assert 1 <= record.column == error.column <= len(record.line) + 1
+        assert isinstance(by_grammar, RecordError)
+        assert 1 <= record.column == by_grammar.column <= len(record.line) + 1
         return
-    assert not isinstance(record, RecordError)
     assert (record.type, record.event_id) == (by_grammar.type, by_grammar.event_id)
     for name, _ in by_grammar.fields + by_grammar.enriched:
         assert record.token(name) == by_grammar.token(name)
@@ -79,9 +77,9 @@ def grammar(data: bytes) -> None:
     assert Record.parse(record.line).body == record.body
 
 
-def _parsed(line: bytes) -> Record | RecordError:
+def _parsed(line: bytes, *, exhaustive: bool = False) -> Record | RecordError:
     try:
-        return Record.parse(line)
+        return Record.parse(line, exhaustive=exhaustive)
     except RecordError as error:
         return error
 

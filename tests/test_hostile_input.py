@@ -315,8 +315,11 @@ def test_time_is_in_proportion_to_the_input(family: str) -> None:
         return best
 
     # Eight times the input: 64 times as long if it were the square. What takes no time is fine.
-    # Small numbers of a busy machine's clock are no measure.
-    small, large = seconds(50_000), seconds(400_000)
+    # Small numbers of a busy machine's clock are no measure; what is the square is so each time.
+    for _ in range(4):
+        small, large = seconds(50_000), seconds(400_000)
+        if large < max(0.15, 24 * small):
+            break
     assert large < max(0.15, 24 * small)
     assert large < 10
 

@@ -22,6 +22,7 @@ _CALL = re.compile(
     rb" arch=([0-9a-f]{1,8}) syscall=([0-9]{1,10})(?: per=[0-9a-f]+)?"
     rb"(?: success=(yes|no) exit=| a0=)"
 )
+_ENDS = frozenset({Deed.EXIT, Deed.EXIT_THREAD})
 _ALONE = ("DAEMON_", "SYSTEM_BOOT")
 _ALONE_BYTES = (b"DAEMON_", b"SYSTEM_BOOT")
 # What calls mean, as the log writes them. Whoever may write the log could fill it without end.
@@ -38,7 +39,7 @@ def begins(record: Record) -> bool:
         return False
     return _matters(
         deed(syscall_name(record.number("arch", 16), record.number("syscall"))),
-        record.token("success"),
+        succeeded=record.token("success") == "yes",
     )
 
 
@@ -53,15 +54,12 @@ def quick_begins(kind: bytes, line: bytes, body_start: int) -> bool | None:
             what = _KNOWN[arch, number]
         except KeyError:
             what = _look_up(arch, number)
-        return what is not None and (what in _ENDS or success == b"yes")
+        return _matters(what, succeeded=success == b"yes")
     return kind == b"EXECVE" or kind.startswith(_ALONE_BYTES)
 
 
-_ENDS = frozenset({Deed.EXIT, Deed.EXIT_THREAD})
-
-
-def _matters(what: Deed | None, success: str | None) -> bool:
-    return what is not None and (what in _ENDS or success == "yes")
+def _matters(what: Deed | None, *, succeeded: bool) -> bool:
+    return what is not None and (succeeded or what in _ENDS)
 
 
 def _look_up(arch: bytes, number: bytes) -> Deed | None:

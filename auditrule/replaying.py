@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,26 @@ from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import Counts, DocumentReader, conclude, detect
+from auditrule.pipeline import conclude, detect
+from auditrule.reader import Counts, DocumentReader
+from auditrule.screening import ScreenedFile, text_from
 from auditrule.source.archive import open_log
+from auditrule.source.blocks import read_blocks
 from auditrule.source.errors import SourceError
-from auditrule.source.lines import LineCounts, read_lines
+from auditrule.source.lines import LineCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditrule.alerts.model import Alert
-    from auditrule.pipeline import Fields
+    from auditrule.audit.asked import Asked
+    from auditrule.reader import Fields
     from auditrule.rules.detector import Detector
+    from auditrule.source.archive import LogStream
     from auditrule.source.logset import LogSet, LogSets
+
+# A smaller file is read before others could be of help.
+_LARGE = 16 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +42,8 @@ class Replay:
     Each set is a host's log of its own: its processes are nobody else's parents. `host` names the
     host where the log does not. Documents outside of `since` (included) to `until` (excluded) are
     left out, yet known as parents. With `exhaustive`, the grammar reads every record, which gives
-    the same and takes ten times as long. `on_progress` is told how many stored bytes have been
-    read.
+    the same and takes ten times as long. `jobs` processes screen large files. `on_progress` is told
+    how many stored bytes have been read.
 
     A file that cannot be read, or only in part, does not keep the others from being read: it is
     in `problems`. `counts` and `overlong` (lines over the limit of length, passed over) grow as
@@ -49,6 +58,7 @@ class Replay:
         since: datetime | None = None,
         until: datetime | None = None,
         exhaustive: bool = False,
+        jobs: int = 1,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self._logs = logs
@@ -56,6 +66,7 @@ class Replay:
         self._since = since
         self._until = until
         self._exhaustive = exhaustive
+        self._jobs = 1 if exhaustive else jobs
         self._on_progress = on_progress
         self._bytes_done = 0
         self._lines = LineCounts()
@@ -79,18 +90,22 @@ class Replay:
         """
         seen: set[str] = set()
         for log in self._logs.sets:
-            documents = self._documents_of(log, detector.program_names)
+            documents = self._documents_of(log, detector.asked)
             for alert in chain(detect(documents, detector), conclude(detector)):
                 if alert.id not in seen:
                     seen.add(alert.id)
                     self.counts.alerts += 1
                     yield alert
 
-    def _documents_of(self, log: LogSet, names: frozenset[bytes] | None = None) -> Iterator[Fields]:
+    def _documents_of(self, log: LogSet, asked: Asked | None = None) -> Iterator[Fields]:
         reader = DocumentReader(
             reassembler=Reassembler(),
-            mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity(name=self._host)),
-            names=None if self._exhaustive else names,
+            mapper=DocumentMapper(
+                table=ProcessTable(),
+                host=HostIdentity(name=self._host),
+                exhaustive=self._exhaustive,
+            ),
+            asked=None if self._exhaustive else asked,
             exhaustive=self._exhaustive,
         )
         try:
@@ -104,14 +119,33 @@ class Replay:
         for file in log.files:
             try:
                 with open_log(file.path) as stream:
-                    for lines in read_lines(stream, counts=self._lines):
-                        yield from reader.read(lines)
+                    if self._jobs > 1 and stream.size >= _LARGE:
+                        yield from self._read_with_help(stream, reader)
+                    for block, begin, end in read_blocks(stream, counts=self._lines):
+                        yield from reader.read_block(block, begin, end)
                         self._tell_progress(self._bytes_done + stream.consumed)
             except SourceError as error:
                 self.problems.append(error)
                 _log.error("%s", error)
             self._bytes_done += file.size
         yield from reader.finish()
+
+    def _read_with_help(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
+        """Read what other processes can screen of a file; the stream is left behind it."""
+        screen = reader.screen_for(stream.peek())
+        if screen is None:
+            return
+        fd, done = stream.fileno(), 0
+        reader.mapper.load_text = partial(text_from, fd)
+        try:
+            with ScreenedFile(fd, stream.size, screen=screen, jobs=self._jobs) as screened:
+                for begin, end, part in screened.parts():
+                    yield from reader.read_screened(part, begin, end)
+                    done = end + 1
+                    self._tell_progress(self._bytes_done + done)
+        finally:
+            reader.mapper.load()
+        stream.skip_to(done)
 
     def _tell_progress(self, done: int) -> None:
         if self._on_progress is not None:

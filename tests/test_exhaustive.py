@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
+from auditrule.audit.fact import TEXT, fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
 from auditrule.audit.reassembly import Reassembler
@@ -39,8 +40,9 @@ def rule_sets() -> tuple[tuple[Rule, ...], ...]:
 
 
 def test_one_rule_asks_about_a_few_programs_and_many_about_any() -> None:
-    one, many = (Detector(rules).program_names for rules in rule_sets())
-    assert one == frozenset({b"chmod", b"install"})
+    one, many = (Detector(rules).asked for rules in rule_sets())
+    assert one is not None
+    assert one.names == frozenset({b"chmod", b"install"})
     assert many is None
 
 
@@ -158,7 +160,7 @@ def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
         if isinstance(deed, Exec) and deed.name is not None:
             for asked in (frozenset({deed.name.lower()}), None):
                 assert isinstance(read_process_event(event, asked), Exec)
-            assert RecordedImage.of(event.records, None).told() == image_of(deed)
+            assert RecordedImage(fact_of(deed, event)[TEXT]).told() == image_of(deed)
             other = read_process_event(event, frozenset({b"none of these"}))
             assert isinstance(other, Start | Exec)
             assert other.caller.pid == deed.caller.pid

@@ -22,7 +22,8 @@ from auditrule.audit.text import decode_text
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader, detect
+from auditrule.pipeline import detect
+from auditrule.reader import DocumentReader
 from auditrule.rules import Detector, load_rules
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 def read(lines: Iterable[bytes]) -> tuple[DocumentReader, list[Document]]:
     reader = DocumentReader(reassembler=Reassembler(), mapper=DocumentMapper(table=ProcessTable()))
     documents = []
-    for fields in [*reader.read(lines), *reader.finish()]:
+    for fields in [*reader.read(list(lines)), *reader.finish()]:
         document = Document.model_validate(fields)
         assert json.loads(document.to_json()) == document.to_dict() == fields
         documents.append(document)

@@ -15,7 +15,7 @@ from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.serials import SerialWatch
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader
+from auditrule.reader import DocumentReader
 from auditrule.rules import Detector, load_rules
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def through_json(state: Any) -> Any:
 
 
 def documents(reader: DocumentReader, lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    return list(reader.read(lines))
+    return list(reader.read(list(lines)))
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)

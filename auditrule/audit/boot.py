@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from auditrule.audit.event import AuditEvent
 
 # Events come out in order of completion, so serials step back a little all the time: by as many
@@ -37,7 +39,23 @@ class BootWatch:
 
     def is_boot(self, event: AuditEvent) -> bool:
         """Take `event`; return whether the host has booted since the one before."""
-        kind, serial = event.records[0].type, event.id.serial
+        return self._is_boot(event.records[0].type, event.id.serial)
+
+    def first_boot(self, serials: Sequence[int]) -> int | None:
+        """Take the serials of the next system calls' events; return which is the first of a boot.
+
+        Those behind it are not taken. None where there is none.
+        """
+        highest = max(self._highest, max(serials, default=0))
+        if not self._auditd_started and min(serials, default=0) >= highest - _REORDERED:
+            self._highest = highest
+            return None
+        for n, serial in enumerate(serials):
+            if self._is_boot("SYSCALL", serial):
+                return n
+        return None
+
+    def _is_boot(self, kind: str, serial: int) -> bool:
         if kind.startswith("DAEMON_"):
             self._auditd_started = self._auditd_started or kind == "DAEMON_START"
             return False

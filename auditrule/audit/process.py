@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _UNSET_ID = 0xFFFFFFFF
 _LARGEST_PID = 2**31 - 1
-_CLONE_THREAD = 0x00010000
+THREAD_FLAG = 0x00010000
+"""The flag of clone(2) that makes a thread (CLONE_THREAD, include/uapi/linux/sched.h)."""
 _COMM_BYTES = 15
 # What the kernel appends to the path of a file that is gone (d_path, fs/d_path.c).
 _DELETED = b" (deleted)"
@@ -340,12 +341,17 @@ def _program_name(caller: Caller, arguments: tuple[bytes, ...]) -> bytes | None:
     return name
 
 
+def may_be_called(exe: bytes, names: frozenset[bytes]) -> bool:
+    """Tell whether a program whose file is `exe` may have a name of `names`, in lower case."""
+    name = basename(exe).removesuffix(_DELETED)
+    return name.startswith(_MULTI_CALL) or name.lower() in names
+
+
 def _may_be_called(event: AuditEvent, caller: Caller, names: frozenset[bytes]) -> bool:
     """Tell whether the name that _exec() would find may be one of `names`, whatever its case."""
     if caller.exe is None:
         return True
-    name = basename(caller.exe).removesuffix(_DELETED)
-    if name.startswith(_MULTI_CALL) or name.lower() in names:
+    if may_be_called(caller.exe, names):
         return True
     # Should it be a script, the first path is its name.
     for record in event.records:
@@ -378,4 +384,4 @@ def _is_thread(caller: Caller) -> bool | None:
         flags = int(caller.registers[clone_flags_argument(caller.arch)], 16)
     except (KeyError, ValueError):
         return None
-    return bool(flags & _CLONE_THREAD)
+    return bool(flags & THREAD_FLAG)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from auditrule.audit.event import AuditEvent
@@ -70,6 +71,8 @@ class Reassembler:
         self._size = 0
         self._clock_ms = 0
         self._latest_ms = 0
+        # Whether the log tells the ends of events; old kernels write neither record for it.
+        self._tells_ends = False
 
     def __len__(self) -> int:
         """Return the number of events that are waiting for records."""
@@ -78,6 +81,10 @@ class Reassembler:
     def __contains__(self, event_id: EventId) -> bool:
         """Tell whether an event is waiting for records."""
         return event_id in self._pending
+
+    def note_end(self) -> None:
+        """Take notice that the log ends events: of one that needed no reassembly."""
+        self._tells_ends = True
 
     def pass_time(self, time_ms: int) -> list[AuditEvent]:
         """Take notice of the time of a record that belongs to no event here; as push() does."""
@@ -106,6 +113,7 @@ class Reassembler:
         if kind == "EXECVE" and pending.pid is None:
             over = self._note_exec(event_id, pending)
         if kind in _LAST:
+            self._tells_ends = True
             over.append(self._close(event_id, whole=True))
         return over + self._overdue()
 
@@ -132,12 +140,20 @@ class Reassembler:
         syscall = event.first("SYSCALL")
         if syscall is None:
             return []
-        over = []
+        over: list[AuditEvent] = []
         for pid in (syscall.number("pid"), syscall.number("ppid")):
             event_id = self._execs.get((event.id.node, pid))
             if event_id is not None and event_id != event.id:
+                over += self._close_before(event_id)
                 over.append(self._close(event_id, whole=False))
         return over
+
+    def _close_before(self, event_id: EventId) -> list[AuditEvent]:
+        """Close what has waited longer than an event that is over, where no end will be told."""
+        if self._tells_ends:
+            return []
+        earlier = list(takewhile(lambda each: each != event_id, self._pending))
+        return [self._close(each, whole=False) for each in earlier]
 
     def flush(self) -> list[AuditEvent]:
         """Return all that is waiting, as at the end of the input or when a live log is quiet."""
@@ -147,6 +163,7 @@ class Reassembler:
         """Return what is waiting as JSON values, its lines as Latin-1: a character a byte."""
         return {
             "clock": [self._clock_ms, self._latest_ms],
+            "ends": self._tells_ends,
             "pending": [
                 [
                     pending.touched_ms,
@@ -163,6 +180,7 @@ class Reassembler:
         self._execs.clear()
         self._size = 0
         self._clock_ms, self._latest_ms = map(int, state["clock"])
+        self._tells_ends = bool(state["ends"])
         for touched_ms, pid, lines in state["pending"]:
             records = [Record.parse(line.encode("latin-1")) for line in lines]
             size = sum(len(record.line) + _RECORD_OVERHEAD for record in records)

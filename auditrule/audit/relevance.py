@@ -1,20 +1,33 @@
 """Which records of the log tell of processes: of a program that started, a fork, an end.
 
 Most do not. On a host whose files are watched, one record in five belongs to an exec, and no other
-can make a difference to a rule on processes. So an event begins to count with the record that tells
-what it is about, a SYSCALL or EXECVE; what comes for it from then on belongs to it. Records of
-auditd itself and of the init system count because a boot is seen in them (auditrule.audit.boot).
+can make a difference to a rule on processes. Of a fork or an end, the SYSCALL record tells all; an
+exec begins with its own, and what comes for it from then on belongs to it. Records of auditd itself
+and of the init system count because a boot is seen in them (auditrule.audit.boot).
 """
 
 from __future__ import annotations
 
 import re
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from auditrule.audit.syscalls import Deed, deed, syscall_name
+from auditrule.audit.syscalls import Deed, deed, is_known, syscall_name
 
 if TYPE_CHECKING:
     from auditrule.audit.record import Record
+
+
+class Part(Enum):
+    """What a record is of an event that tells of processes."""
+
+    NONE = auto()
+    """Nothing, unless it belongs to an event that has begun."""
+    ALL = auto()
+    """All of it."""
+    FIRST = auto()
+    """The first record of an exec."""
+
 
 # The kernel's order is always this (audit_log_exit, kernel/auditsc.c); a call that does not return,
 # such as exit_group, has no success.
@@ -22,48 +35,58 @@ _CALL = re.compile(
     rb" arch=([0-9a-f]{1,8}) syscall=([0-9]{1,10})(?: per=[0-9a-f]+)?"
     rb"(?: success=(yes|no) exit=| a0=)"
 )
-_ENDS = frozenset({Deed.EXIT, Deed.EXIT_THREAD})
 _ALONE = ("DAEMON_", "SYSTEM_BOOT")
 _ALONE_BYTES = (b"DAEMON_", b"SYSTEM_BOOT")
-# What calls mean, as the log writes them. Whoever may write the log could fill it without end.
-_KNOWN: dict[tuple[bytes, bytes], Deed | None] = {}
+# What calls are, if they succeed and if not, as the log writes them. Whoever may write the log
+# could fill it without end.
+_KNOWN: dict[tuple[bytes, bytes], tuple[Part, Part]] = {}
 _MOST_KNOWN = 10_000
 
 
-def begins(record: Record) -> bool:
-    """Tell whether an event that tells of processes may begin with `record`."""
+def part_of(record: Record) -> Part:
+    """Tell what `record` is."""
     kind = record.type
-    if kind == "EXECVE" or kind.startswith(_ALONE):
-        return True
+    if kind.startswith(_ALONE):
+        return Part.ALL
     if kind != "SYSCALL":
-        return False
-    return _matters(
-        deed(syscall_name(record.number("arch", 16), record.number("syscall"))),
-        succeeded=record.token("success") == "yes",
-    )
+        return Part.NONE
+    good, bad = _parts(record.number("arch", 16), record.number("syscall"))
+    return good if record.token("success") == "yes" else bad
 
 
-def quick_begins(kind: bytes, line: bytes, body_start: int) -> bool | None:
-    """Tell as `begins` does of the record in `line`; None where all of it has to be read."""
+def quick_part(kind: bytes, line: bytes, body_start: int) -> Part | None:
+    """Tell as `part_of` does of the record in `line`; None where all of it has to be read."""
     if kind == b"SYSCALL":
         match = _CALL.match(line, body_start)
         if match is None:
             return None
         arch, number, success = match.groups()
         try:
-            what = _KNOWN[arch, number]
+            parts = _KNOWN[arch, number]
         except KeyError:
-            what = _look_up(arch, number)
-        return _matters(what, succeeded=success == b"yes")
-    return kind == b"EXECVE" or kind.startswith(_ALONE_BYTES)
+            parts = _look_up(arch, number)
+        return parts[success != b"yes"]
+    return Part.ALL if kind.startswith(_ALONE_BYTES) else Part.NONE
 
 
-def _matters(what: Deed | None, *, succeeded: bool) -> bool:
-    return what is not None and (succeeded or what in _ENDS)
+def _parts(arch: int | None, number: int | None) -> tuple[Part, Part]:
+    """Return what a system call's record is if the call succeeded, and if not."""
+    if not is_known(arch):
+        # An EXECVE record will tell whether it is an exec.
+        return Part.FIRST, Part.NONE
+    match deed(syscall_name(arch, number)):
+        case Deed.EXEC:
+            return Part.FIRST, Part.NONE
+        case Deed.FORK:
+            return Part.ALL, Part.NONE
+        case Deed.EXIT | Deed.EXIT_THREAD:
+            return Part.ALL, Part.ALL
+        case _:
+            return Part.NONE, Part.NONE
 
 
-def _look_up(arch: bytes, number: bytes) -> Deed | None:
-    what = deed(syscall_name(int(arch, 16), int(number)))
+def _look_up(arch: bytes, number: bytes) -> tuple[Part, Part]:
+    parts = _parts(int(arch, 16), int(number))
     if len(_KNOWN) < _MOST_KNOWN:
-        _KNOWN[arch, number] = what
-    return what
+        _KNOWN[arch, number] = parts
+    return parts

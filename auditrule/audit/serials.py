@@ -127,6 +127,13 @@ class SerialWatch:
         if event_id.serial < _MOST_SERIALS and not kind.startswith("DAEMON_"):
             self._take_event(event_id)
 
+    def take_event(self, event_id: EventId) -> None:
+        """Take the next event's first record, as `take` does, which is of no type of TELLING."""
+        if event_id.serial == self._serial and event_id.node == self._node:
+            return
+        if event_id.serial < _MOST_SERIALS:
+            self._take_event(event_id)
+
     def finish(self) -> None:
         """Count what is missing still: the log has ended, and nothing more will come."""
         for name, node in self._nodes.items():

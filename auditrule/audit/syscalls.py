@@ -7,6 +7,11 @@ include/uapi/asm-generic/unistd.h) and the AUDIT_ARCH_* constants (include/uapi/
 from __future__ import annotations
 
 from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Deed(Enum):
@@ -83,6 +88,16 @@ def syscall_name(arch: int | None, number: int | None) -> str | None:
 def deed(name: str | None) -> Deed | None:
     """Return what the system call `name` does to processes, None for any other call."""
     return None if name is None else _DEEDS.get(name)
+
+
+def is_known(arch: int | None) -> bool:
+    """Tell whether this module knows the system calls of `arch`."""
+    return arch in _NAMES
+
+
+def calls_of(arch: int) -> Mapping[int, str]:
+    """Return this module's system calls by their numbers on `arch`; none if it is not known."""
+    return MappingProxyType(_NAMES.get(arch, {}))
 
 
 def clone_flags_argument(arch: int | None) -> str:

@@ -35,7 +35,7 @@ from auditrule.daemon.vitals import Vitals
 from auditrule.ecs.live import ProcProcesses
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader
+from auditrule.reader import DocumentReader
 from auditrule.source.accounts import Accounts
 from auditrule.source.checkpoint import StateError, StateFolder
 from auditrule.source.errors import SourceError, plain_reason

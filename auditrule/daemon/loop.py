@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from auditrule.daemon.control import Control
     from auditrule.daemon.memory import Memory
     from auditrule.daemon.outlet import Outlet
-    from auditrule.pipeline import Counts, DocumentReader, Fields
+    from auditrule.reader import Counts, DocumentReader, Fields
     from auditrule.rules.detector import Detector
     from auditrule.source.waiting import LineSource
 
@@ -64,7 +64,7 @@ class Daemon:
     ) -> None:
         self.source = source
         self.reader = reader
-        reader.names = detector.program_names
+        reader.asked = detector.asked
         self.detector = detector
         self.outlet = outlet
         self._control = control
@@ -233,7 +233,7 @@ class Daemon:
         for rule_id in detector.restore(self.detector.snapshot()):
             _log.warning("rule %s is gone or another now; its open sequences are dropped", rule_id)
         self.detector = detector
-        self.reader.names = detector.program_names
+        self.reader.asked = detector.asked
         self.reloads += 1
         self._dirty = True
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditrule.alerts.written import Written
     from auditrule.audit.record import EventId
     from auditrule.daemon.memory import Memory, Recollection
-    from auditrule.pipeline import DocumentReader
+    from auditrule.reader import DocumentReader
     from auditrule.rules.detector import Detector
 
 _log = logging.getLogger(__name__)

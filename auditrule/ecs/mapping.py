@@ -8,16 +8,36 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditrule.audit.boot import BootWatch
-from auditrule.audit.process import Exec, Exit, Fork, Start, basename, read_process_event
+from auditrule.audit.fact import (
+    ASKED,
+    EXEC,
+    FORK,
+    PID,
+    PPID,
+    SERIAL,
+    TEXT,
+    THREAD,
+    THREAD_END,
+    WHAT,
+    event_of,
+    fact_of,
+    time_of,
+)
+from auditrule.audit.process import Exec, Fork, Start, basename, read_process_event
 from auditrule.audit.text import decode_text
+from auditrule.ecs.backlog import Backlog
 from auditrule.ecs.document import ECS_VERSION, Document, format_time
 from auditrule.ecs.ids import stable_id
 from auditrule.ecs.process import Image, Owner, ProcessEntry
 from auditrule.ecs.recorded import RecordedImage, image_of, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from auditrule.audit.event import AuditEvent
+    from auditrule.audit.fact import Fact, Text
     from auditrule.audit.process import Caller
+    from auditrule.ecs.backlog import Logged
     from auditrule.ecs.process_table import ProcessTable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,12 +75,27 @@ class HostIdentity:
         return self.name is not None and node.partition(".")[0] == self.name.partition(".")[0]
 
 
+class _Teller:
+    """Tells the process table of a host's facts."""
+
+    def __init__(self, mapper: DocumentMapper, host: str | None) -> None:
+        self._mapper = mapper
+        self._host = host
+
+    def tell(self, fact: Fact, logged: Logged) -> None:
+        self._mapper.tell(self._host, fact, logged)
+
+    def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
+        self._mapper.processes.end(self._host, used, ended)
+
+
 class DocumentMapper:
     """Turns audit events into ECS documents, remembering processes on the way.
 
     `map` takes events in the order of their completion and returns the document of each program
     that started; forks and exits go to the process table only. A `node=` in the log names the
     host; without one, `host` does. Names of users come from an ENRICHED log, else from `names`.
+    With `exhaustive`, the grammar reads the records of other processes, too.
     """
 
     def __init__(
@@ -69,11 +104,17 @@ class DocumentMapper:
         table: ProcessTable,
         host: HostIdentity | None = None,
         names: Names | None = None,
+        exhaustive: bool = False,
     ) -> None:
         self._table = table
         self._host = host or HostIdentity()
         self._names = names
         self._boots: dict[str | None, BootWatch] = {}
+        self._backlogs: dict[str | None, Backlog] = {}
+        self.load_text: Callable[[Text], bytes] = _refuse
+        """Loads the records that facts name by their place."""
+        table.before_asking = self._settle
+        self._exhaustive = exhaustive
         # Few users run all programs.
         self._owners: dict[tuple[str | None, ...], Owner] = {}
 
@@ -89,6 +130,9 @@ class DocumentMapper:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is remembered as JSON values."""
+        for backlog in self._backlogs.values():
+            backlog.shrink()
+            backlog.settle_all()
         return {
             "processes": self._table.snapshot(),
             "boots": [[host, watch.snapshot()] for host, watch in self._boots.items()],
@@ -97,6 +141,7 @@ class DocumentMapper:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot. Raises ValueError, KeyError or TypeError where it is none."""
         self._table.restore(state["processes"])
+        self._backlogs.clear()
         self._boots.clear()
         for host, boot in state["boots"]:
             self._boots.setdefault(host, BootWatch()).restore(boot)
@@ -115,58 +160,105 @@ class DocumentMapper:
         `names`, in lower case, there are fields only of a program whose name may be among them;
         of another there are none: an empty mapping.
         """
-        self._look_for_boot(event)
+        host = self._host_key(event.id.node)
+        if self._boot_watch(host).is_boot(event):
+            self._forget(host)
         deed = read_process_event(event, names)
-        if isinstance(deed, Exec | Start):
-            return self._exec(deed, event)
-        if isinstance(deed, Fork):
-            self._fork(deed)
-        elif isinstance(deed, Exit):
-            self._table.exit(
-                self._table_key(deed),
-                deed.caller.pid,
-                deed.id.time_ms,
-                thread_only=deed.thread_only,
-            )
-        return None
-
-    def _look_for_boot(self, event: AuditEvent) -> None:
-        host = self._table_key(event)
-        if host not in self._boots and len(self._boots) >= _MAX_HOSTS:
-            self._boots.pop(next(iter(self._boots)))
-        if self._boots.setdefault(host, BootWatch()).is_boot(event):
-            self._table.forget(host)
-
-    def _table_key(self, deed: Exec | Start | Fork | Exit | AuditEvent) -> str | None:
-        """Return whose processes the event is about; None is the host that `host` names."""
-        node = deed.id.node
-        return None if self._host.is_meant_by(node) else node
-
-    def _exec(self, deed: Exec | Start, event: AuditEvent) -> dict[str, Any]:
-        caller, host_key = deed.caller, self._table_key(deed)
-        entry = ProcessEntry(
-            caller.pid,
-            RecordedImage.of(event.records, text(caller.exe)),
-            self._owner(caller),
-            deed.id.time_ms,
-            deed.id.serial,
-            caller.ppid,
-        )
-        parent = None
-        if caller.ppid:
-            # One that has a child stays in the table, whoever asks.
-            parent = self._table.parent(host_key, caller.ppid, deed.id.time_ms)
-        fields = {}
+        if deed is None:
+            return None
+        fields: dict[str, Any] | None = None
         if isinstance(deed, Exec):
-            fields = self._document(deed, entry, image_of(deed), parent)
-        self._table.exec(host_key, entry)
+            fields = self._document(deed, self._parent_of(host, deed))
+        elif isinstance(deed, Start):
+            fields = {}
+        self._backlog(host).note([fact_of(deed, event)])
         return fields
 
-    def _fork(self, deed: Fork) -> None:
+    def note(self, node: str | None, facts: Sequence[Fact]) -> None:
+        """Take the facts that come next of the host that the log names `node`.
+
+        It is the same as to take their events by `fields`, if none of them is asked about.
+        """
+        host = self._host_key(node)
+        watch = self._boot_watch(host)
+        serials = [fact[SERIAL] for fact in facts]
+        begin = 0
+        while (boot := watch.first_boot(serials[begin:])) is not None:
+            self._backlog(host).note(facts[begin : begin + boot])
+            self._forget(host)
+            self._backlog(host).note(facts[begin + boot : begin + boot + 1])
+            begin += boot + 1
+        self._backlog(host).note(facts[begin:] if begin else facts)
+
+    def text_of(self, fact: Fact) -> bytes:
+        """Return the records of a fact."""
+        text = fact[TEXT]
+        return text if isinstance(text, bytes) else self.load_text(text)
+
+    def load(self) -> None:
+        """Load the records that facts name by their place: the file is to be closed."""
+        for backlog in self._backlogs.values():
+            backlog.load(self.load_text)
+
+    def _host_key(self, node: str | None) -> str | None:
+        """Return whose processes an event is about; None is the host that `host` names."""
+        return None if self._host.is_meant_by(node) else node
+
+    def _boot_watch(self, host: str | None) -> BootWatch:
+        watch = self._boots.get(host)
+        if watch is None:
+            if len(self._boots) >= _MAX_HOSTS:
+                gone = next(iter(self._boots))
+                del self._boots[gone]
+                self._forget(gone)
+                self._backlogs.pop(gone, None)
+            watch = self._boots[host] = BootWatch()
+        return watch
+
+    def _backlog(self, host: str | None) -> Backlog:
+        backlog = self._backlogs.get(host)
+        if backlog is None:
+            teller = _Teller(self, host)
+            backlog = self._backlogs[host] = Backlog(teller, self._table.logged(host))
+            for each in self._backlogs.values():
+                each.share = len(self._backlogs)
+        return backlog
+
+    def _forget(self, host: str | None) -> None:
+        if host in self._backlogs:
+            self._backlogs[host].clear()
+        self._table.forget(host)
+
+    def _settle(self, host: str | None, pid: int) -> None:
+        if host in self._backlogs:
+            self._backlogs[host].settle(pid)
+
+    def _parent_of(self, host: str | None, deed: Exec) -> ProcessEntry | None:
+        ppid = deed.caller.ppid
+        return self._table.parent(host, ppid, deed.id.time_ms) if ppid else None
+
+    def tell(self, host: str | None, fact: Fact, logged: Logged) -> None:
+        """Tell the process table of a fact."""
+        table, pid = self._table, int(fact[PID])
+        text = self.text_of(fact)
+        forks, ends = logged
+        table.set_logged(host, forks=forks, ends=ends)
+        what = fact[WHAT]
+        if what in (EXEC, ASKED):
+            image = RecordedImage(text, exhaustive=self._exhaustive)
+            ppid = int(fact[PPID]) if fact[PPID] else None
+            table.exec(host, ProcessEntry(pid, image, None, time_of(text), fact[SERIAL], ppid))
+        elif what == FORK:
+            deed = read_process_event(event_of(text, exhaustive=self._exhaustive))
+            if isinstance(deed, Fork):
+                self._fork(host, deed)
+        elif what == THREAD:
+            table.thread_made(host, pid)
+        else:
+            table.exit(host, pid, time_of(text), thread_only=what == THREAD_END)
+
+    def _fork(self, host: str | None, deed: Fork) -> None:
         caller = deed.caller
-        if deed.is_thread:
-            self._table.thread_made(self._table_key(deed), caller.pid)
-            return
         image = None
         # The record tells what the caller's exe is, which is its image unless that is a script:
         # then comm is the script's name, cut, and not the interpreter's.
@@ -177,7 +269,7 @@ class DocumentMapper:
             caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
         )
         self._table.fork(
-            self._table_key(deed),
+            host,
             parent=parent,
             child=deed.child,
             may_be_thread=deed.is_thread is None,
@@ -207,10 +299,8 @@ class DocumentMapper:
             interactive=caller.tty is not None,
         )
 
-    def _document(
-        self, deed: Exec, entry: ProcessEntry, image: Image, parent: ProcessEntry | None
-    ) -> dict[str, Any]:
-        caller, event_id, owner = deed.caller, deed.id, entry.owner
+    def _document(self, deed: Exec, parent: ProcessEntry | None) -> dict[str, Any]:
+        caller, event_id, owner = deed.caller, deed.id, self._owner(deed.caller)
         host = event_id.node or self._host.name
         host_id = self._host.id if self._host.is_meant_by(event_id.node) else None
         time = _time(event_id.time_ms)
@@ -239,9 +329,11 @@ class DocumentMapper:
                 ),
                 "process": _present(
                     {
-                        "pid": entry.pid,
-                        "entity_id": _entity_id(host, entry),
-                        **_image_fields(image),
+                        "pid": caller.pid,
+                        "entity_id": _entity_id(
+                            host, caller.pid, event_id.time_ms, event_id.serial
+                        ),
+                        **_image_fields(image_of(deed)),
                         "interactive": owner.interactive,
                         "user": user,
                         "group": group,
@@ -251,13 +343,35 @@ class DocumentMapper:
                         "saved_user": saved_user,
                         "real_group": real_group,
                         "saved_group": saved_group,
-                        "parent": _parent(host, caller.ppid, parent),
+                        "parent": self._parent(host, caller.ppid, parent),
                     }
                 ),
                 "user": _acting(user, real_user),
                 "group": _acting(group, real_group),
                 "auditd": _auditd(deed, login, tty),
                 "related": _related((login, real_user, user, saved_user), host),
+            }
+        )
+
+    def _parent(
+        self, host: str | None, pid: int | None, entry: ProcessEntry | None
+    ) -> dict[str, Any] | None:
+        if pid is None:
+            return None
+        if entry is None:
+            return {"pid": pid}
+        owner = entry.owner
+        if owner is None and isinstance(entry.image, RecordedImage):
+            owner = entry.owner = self._owner(entry.image.caller())
+        owner = owner or Owner()
+        return _present(
+            {
+                "pid": pid,
+                "entity_id": _entity_id(host, entry.pid, entry.started_ms, entry.serial),
+                **_image_fields(Image() if entry.image is None else entry.image.told()),
+                "interactive": owner.interactive,
+                "user": _account(owner.user_id, owner.user_name),
+                "group": _account(owner.group_id, owner.group_name),
             }
         )
 
@@ -284,6 +398,12 @@ class DocumentMapper:
         return self._names.group(gid)
 
 
+def _refuse(text: Text) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    raise TypeError("no file is open whose records a fact could name")
+
+
 def _time(time_ms: int) -> str:
     return format_time(_EPOCH + timedelta(milliseconds=time_ms))
 
@@ -292,8 +412,8 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _entity_id(host: str | None, entry: ProcessEntry) -> str:
-    return stable_id("process", host, entry.pid, entry.started_ms, entry.serial)
+def _entity_id(host: str | None, pid: int, started_ms: int, serial: int) -> str:
+    return stable_id("process", host, pid, started_ms, serial)
 
 
 def _image_fields(image: Image) -> dict[str, Any]:
@@ -305,24 +425,6 @@ def _image_fields(image: Image) -> dict[str, Any]:
         "command_line": " ".join(image.args) or None,
         "working_directory": image.working_directory,
     }
-
-
-def _parent(host: str | None, pid: int | None, entry: ProcessEntry | None) -> dict[str, Any] | None:
-    if pid is None:
-        return None
-    if entry is None:
-        return {"pid": pid}
-    owner = entry.owner
-    return _present(
-        {
-            "pid": pid,
-            "entity_id": _entity_id(host, entry),
-            **_image_fields(Image() if entry.image is None else entry.image.told()),
-            "interactive": owner.interactive,
-            "user": _account(owner.user_id, owner.user_name),
-            "group": _account(owner.group_id, owner.group_name),
-        }
-    )
 
 
 def _account(number: int | None, name: str | None) -> dict[str, Any] | None:

@@ -81,13 +81,14 @@ class ProcessEntry:
     `started_ms` is the time of the exec or fork that began this image (milliseconds since the
     epoch), `serial` that event's serial, 0 where /proc told; `ppid` its parent then. `exited_ms`
     is set once its end has been logged. `image` is None where a fork is known but not what its
-    parent ran. `threads` tells that it may have made threads, `maybe_thread` that it may be one
-    itself, whose end no record would tell. `rival` is another that has the same claim to the pid.
+    parent ran, `owner` where the image's records tell that, too. `threads` tells that it may have
+    made threads, `maybe_thread` that it may be one itself, whose end no record would tell. `rival`
+    is another that has the same claim to the pid.
     """
 
     pid: int
     image: Image | RecordedImage | None
-    owner: Owner
+    owner: Owner | None
     started_ms: int
     serial: int
     ppid: int | None = None

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-# The values of a recorded image: its lines and exe.
-_OF_RECORDED = 2
+# The values of a recorded image: its lines.
+_OF_RECORDED = 1
 
 
 def entries_to_state(entries: Iterable[ProcessEntry]) -> tuple[list[Any], list[Any]]:
@@ -30,11 +30,15 @@ def entries_to_state(entries: Iterable[ProcessEntry]) -> tuple[list[Any], list[A
         if number < len(images):
             return number
         if isinstance(image, RecordedImage):
-            images.append([image.lines.decode("latin-1"), image.exe])
+            images.append([image.lines.decode("latin-1")])
         else:
             texts = image.executable, image.name, image.args, image.args_count
             images.append([*texts, image.working_directory, image.exe])
         return number
+
+    def of_owner(owner: Owner) -> list[Any]:
+        names = owner.user_id, owner.user_name, owner.group_id, owner.group_name
+        return [*names, owner.interactive]
 
     def of_entry(entry: ProcessEntry) -> list[Any]:
         # Not dataclasses.astuple, which takes ten times as long.
@@ -42,11 +46,7 @@ def entries_to_state(entries: Iterable[ProcessEntry]) -> tuple[list[Any], list[A
         return [
             entry.pid,
             of_image(entry.image),
-            owner.user_id,
-            owner.user_name,
-            owner.group_id,
-            owner.group_name,
-            owner.interactive,
+            None if owner is None else of_owner(owner),
             entry.started_ms,
             entry.serial,
             entry.ppid,
@@ -67,11 +67,11 @@ def entries_from_state(entries: Iterable[Any], images: Sequence[Any]) -> list[Pr
     known = [_to_image(values) for values in images]
 
     def to_entry(values: Any) -> ProcessEntry:
-        pid, image, user_id, user, group_id, group, interactive, *rest, rival = values
+        pid, image, owner, *rest, rival = values
         entry = ProcessEntry(
             pid,
             None if image is None else known[image],
-            Owner(user_id, user, group_id, group, interactive),
+            None if owner is None else Owner(*owner),
             *rest,
         )
         entry.rival = None if rival is None else to_entry(rival)
@@ -82,7 +82,6 @@ def entries_from_state(entries: Iterable[Any], images: Sequence[Any]) -> list[Pr
 
 def _to_image(values: Sequence[Any]) -> Image | RecordedImage:
     if len(values) == _OF_RECORDED:
-        lines, exe = values
-        return RecordedImage(str(lines).encode("latin-1"), exe)
+        return RecordedImage(str(values[0]).encode("latin-1"))
     path, name, args, *others = values
     return Image(path, name, tuple(args), *others)

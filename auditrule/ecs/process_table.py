@@ -16,7 +16,7 @@ from auditrule.ecs.process import Owner, ProcessEntry
 from auditrule.ecs.process_state import entries_from_state, entries_to_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # A parent is read from a child's record after its own exit began only if the two ran at once;
 # clocks of the records are those of the calls' entries, in steps of a tick (1 to 10 ms).
@@ -42,8 +42,9 @@ class LiveProcesses(Protocol):
 class ProcessTable:
     """Processes by host and pid, the most recently used ones.
 
-    At most `max_processes` entries and roughly `max_bytes` of images are kept; the entry that was
-    used longest ago goes first (`evictions` counts them). A host is told by its name, None being
+    At most `max_processes` entries and roughly `max_bytes` of images are kept at the end of each
+    part of the log (`end`); the entry that was used longest ago goes first (`evictions` counts
+    them). A host is told by its name, None being
     the one whose log this is: with `live`, its processes are asked of it where the log does not
     tell.
     """
@@ -63,6 +64,8 @@ class ProcessTable:
         self._entries: OrderedDict[tuple[str | None, int], ProcessEntry] = OrderedDict()
         self._size = 0
         self._filled_ms: int | None = None
+        self.before_asking: Callable[[str | None, int], None] = lambda _host, _pid: None
+        """Called with a process before what is known of it is looked up."""
         self._forks_are_logged: set[str | None] = set()
         self._exits_are_logged: set[str | None] = set()
         self.evictions = 0
@@ -81,6 +84,18 @@ class ProcessTable:
         """Drop all processes of `host`, which has booted."""
         for key in [key for key in self._entries if key[0] == host]:
             self._size -= self._entries.pop(key).size
+
+    def logged(self, host: str | None) -> tuple[bool, bool]:
+        """Tell whether forks, and whether ends, are known to be logged."""
+        return host in self._forks_are_logged, host in self._exits_are_logged
+
+    def set_logged(self, host: str | None, *, forks: bool, ends: bool) -> None:
+        """Take note of what is known to be logged before the next thing that the table is told."""
+        for is_known, hosts in ((forks, self._forks_are_logged), (ends, self._exits_are_logged)):
+            if is_known:
+                hosts.add(host)
+            else:
+                hosts.discard(host)
 
     def exec(self, host: str | None, entry: ProcessEntry) -> None:
         """Take the start of a program: the pid's image from now on."""
@@ -177,11 +192,10 @@ class ProcessTable:
 
         None where no owner is known, where the known one had ended, or began later.
         """
+        self.before_asking(host, pid)
         entry = self._alive(host, pid, at_ms)
         if self._live is not None and host is None:
             entry = self._ask(self._live, pid, at_ms, entry)
-        if entry is not None:
-            self._entries.move_to_end((host, pid))
         return entry
 
     def _alive(self, host: str | None, pid: int, at_ms: int) -> ProcessEntry | None:
@@ -212,6 +226,8 @@ class ProcessTable:
         found = live.find(pid)
         if found is None:
             return None
+        if found.ppid is not None:
+            self.before_asking(None, found.ppid)
         found = self._as_it_was(found)
         self._put(None, found)
         return found
@@ -264,6 +280,24 @@ class ProcessTable:
             self._size -= old.size
         self._entries[key] = entry
         self._size += entry.size
+
+    def end(self, host: str | None, used: Iterable[int], ended: Iterable[int]) -> None:
+        """Take the end of a part of the log, and give up what is too much.
+
+        The processes `used` were mentioned in it, the last last; those that have `ended` are of no
+        further use.
+        """
+        for pid in ended:
+            gone = self._entries.pop((host, pid), None)
+            if gone is not None:
+                self._size -= gone.size
+        for pid in used:
+            if (host, pid) in self._entries:
+                self._entries.move_to_end((host, pid))
+        self.shrink()
+
+    def shrink(self) -> None:
+        """Give up the entries that were used longest ago, over the limits."""
         while len(self._entries) > self._max_processes or (
             self._size > self._max_bytes and len(self._entries) > 1
         ):

@@ -5,55 +5,47 @@ Few parents are ever asked about; to read every exec for that takes longer than 
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from auditrule.audit.event import AuditEvent
+from auditrule.audit.fact import event_of
 from auditrule.audit.process import Exec, read_process_event
-from auditrule.audit.record import Record
 from auditrule.audit.text import decode_text
 from auditrule.ecs.process import Image, is_same_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from auditrule.audit.process import Caller
 
 # Longer records are read each time, as their image would take much memory.
 _MOST_KEPT = 16 << 10
-_TOLD_BY = frozenset({"SYSCALL", "EXECVE", "CWD", "PATH"})
-# What is needed of a record in the kernel's form, which is less than half of it.
-_NEEDED = {
-    "SYSCALL": re.compile(
-        rb"(type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=[0-9]+ success=yes) exit=0"
-        rb"(?: a[0-3]=[0-9a-f]+){4} items=[0-9]+( ppid=[0-9]+ pid=[0-9]+)"
-        rb"(?: (?:auid|[esf]?s?[ug]id|tty|ses)=[^ \x1d\"]+){11}( comm=[^ \x1d]+ exe=[^ \x1d]+)"
-    ),
-    "PATH": re.compile(rb"(type=PATH msg=audit\([0-9.:]+\): item=[0-9]+ name=[^ \x1d]+) inode="),
-}
 
 
 class RecordedImage:
-    """The image that an exec's records tell of.
+    """The image that the records of an exec tell of.
 
-    `lines` are the records that tell it, `exe` the kernel's own word for it (``exe=``).
+    `lines` are the records, the SYSCALL record first, and perhaps some of other events between
+    them. With `exhaustive`, the grammar reads them.
     """
 
-    __slots__ = ("exe", "lines")
+    __slots__ = ("_exe", "_exhaustive", "_is_exe_known", "lines")
 
-    def __init__(self, lines: bytes, exe: str | None) -> None:
+    def __init__(self, lines: bytes, *, exhaustive: bool = False) -> None:
         self.lines = lines
-        self.exe = exe
-
-    @classmethod
-    def of(cls, records: Iterable[Record], exe: str | None) -> RecordedImage:
-        """Return the image that the records of an exec tell of."""
-        told_by = [record for record in records if record.type in _TOLD_BY]
-        return cls(b"\n".join(map(_cut, told_by)), exe)
+        self._exhaustive = exhaustive
+        self._exe: str | None = None
+        self._is_exe_known = False
 
     @property
     def size(self) -> int:
         """The bytes that it takes, about."""
         return len(self.lines)
+
+    @property
+    def exe(self) -> str | None:
+        """The kernel's own word for it (``exe=``)."""
+        if not self._is_exe_known:
+            self._exe, self._is_exe_known = text(self.caller().exe), True
+        return self._exe
 
     def is_of(self, exe: str | None) -> bool:
         """Tell whether a process of which the kernel says `exe` may still run this."""
@@ -61,13 +53,17 @@ class RecordedImage:
 
     def told(self) -> Image:
         """Return the image itself."""
-        return _read(self.lines) if len(self.lines) > _MOST_KEPT else _read_often(self.lines)
+        read = _read if len(self.lines) > _MOST_KEPT else _read_often
+        return read(self.lines, exhaustive=self._exhaustive)
 
-
-def _cut(record: Record) -> bytes:
-    needed = _NEEDED.get(record.type)
-    match = None if needed is None else needed.match(record.line)
-    return record.line if match is None else b"".join(match.groups())
+    def caller(self) -> Caller:
+        """Return the process that runs it, as it was when it began to."""
+        # The first record tells it, but on an architecture whose calls are not known.
+        for lines in (self.lines.partition(b"\n")[0], self.lines):
+            deed = read_process_event(event_of(lines, exhaustive=self._exhaustive))
+            if isinstance(deed, Exec):
+                return deed.caller
+        raise TypeError("these are not the records of an exec")
 
 
 def image_of(deed: Exec) -> Image:
@@ -87,9 +83,8 @@ def text(data: bytes | None) -> str | None:
     return decode_text(data) if data else None
 
 
-def _read(lines: bytes) -> Image:
-    records = tuple(Record.parse(line) for line in lines.split(b"\n"))
-    deed = read_process_event(AuditEvent(records[0].event_id, records, whole=True))
+def _read(lines: bytes, *, exhaustive: bool) -> Image:
+    deed = read_process_event(event_of(lines, exhaustive=exhaustive))
     if not isinstance(deed, Exec):
         raise TypeError("these are not the records of an exec")
     return image_of(deed)

@@ -8,6 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from auditrule.audit.asked import Asked
 from auditrule.eql.fields import reader
 from auditrule.eql.tree import SequenceQuery
 from auditrule.eql.values import epoch_ms
@@ -79,12 +80,13 @@ class Detector:
         return self._rules
 
     @property
-    def program_names(self) -> frozenset[bytes] | None:
-        """The names of the programs that rules can match, in lower case; None if of any.
+    def asked(self) -> Asked | None:
+        """The programs that rules can match; None if any.
 
-        Of a program of another name there need be no event: nothing that is detected depends on it.
+        Of another program there need be no event: nothing that is detected depends on it.
         """
-        return None if self._clocked else self._index.program_names
+        programs = self._index.programs
+        return None if self._clocked or programs is None else Asked(programs)
 
     @property
     def failures(self) -> Mapping[str, int]:

@@ -50,7 +50,7 @@ _TELLING = (
     "process.parent.name",
     "process.parent.executable",
 )
-_PROGRAM_NAME = "process.name"
+_PROGRAM_NAME, _ARGUMENTS = "process.name", "process.args"
 _MOST_ALTERNATIVES = 16
 _MOST_KEPT = 4096
 _LONGEST_VALUE = 1024
@@ -118,7 +118,7 @@ class RuleIndex:
                         found = needles.setdefault(alternative.needle.field, [])
                         found.append((bit, alternative.needle))
         self._all = (1 << len(self._candidates)) - 1
-        self.program_names = _program_names(
+        self.programs = _programs(
             [
                 alternative
                 for _, queries in rules
@@ -126,7 +126,7 @@ class RuleIndex:
                 for alternative in alternatives(query)
             ]
         )
-        """The names of which one must be a program's, as bytes in lower case; None if any may."""
+        """The programs that rules are about, as auditrule.audit.asked wants them; None if any."""
         tables = [_Lookup(field, lookups[field], self._all) for field in sorted(lookups, key=_rank)]
         self._telling: _Plan = tuple(
             (table.asking, table.left_by) for table in tables if table.field in _TELLING
@@ -172,15 +172,19 @@ class RuleIndex:
         return _keep(self._lists, bits, found)
 
 
-def _program_names(found: Iterable[Alternative]) -> frozenset[bytes] | None:
-    names: set[str] = set()
+def _programs(found: Iterable[Alternative]) -> dict[str, frozenset[str] | None] | None:
+    programs: dict[str, frozenset[str] | None] = {}
     for alternative in found:
         condition = alternative.lookups.get(_PROGRAM_NAME)
-        texts = frozenset() if condition is None else needed(condition)
-        if not texts or not all(is_whole(text) and text.isascii() for text in texts):
+        names = frozenset() if condition is None else needed(condition)
+        if not names or not all(is_whole(name) and name.isascii() for name in names):
             return None
-        names |= texts
-    return frozenset(name.encode("ascii") for name in names)
+        needle = alternative.needle
+        texts = None if needle is None or needle.field != _ARGUMENTS else needle.texts
+        for name in names:
+            known = programs.get(name, frozenset())
+            programs[name] = None if texts is None or known is None else known | texts
+    return programs
 
 
 def _joined(conditions: tuple[Condition, ...]) -> Predicate | None:

@@ -6,6 +6,8 @@ What a file is, its first bytes say; its name says nothing.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 STDIN = Path("-")
+_PEEKED = 64 << 10
 
 
 class _Raw(Protocol):
@@ -52,6 +55,15 @@ class _Input:
             data = self._raw.read(size) or b""
         self.offset += len(data)
         return data
+
+    def take_into(self, view: memoryview) -> int:
+        if self._held or not isinstance(self._raw, io.RawIOBase):
+            data = self.take(len(view))
+            view[: len(data)] = data
+            return len(data)
+        size = self._raw.readinto(view) or 0
+        self.offset += size
+        return size
 
     def put_back(self, data: bytes) -> None:
         self._held = data + self._held
@@ -192,6 +204,28 @@ class LogStream(io.RawIOBase):
         """How many stored bytes were taken so far."""
         return self._source.offset
 
+    @property
+    def size(self) -> int:
+        """The size of a plain file that can be read anywhere; 0 for any other input."""
+        if self._frames is not None or not isinstance(self._raw, io.FileIO):
+            return 0
+        status = os.fstat(self._raw.fileno())
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def fileno(self) -> int:
+        """Return the descriptor of a file that is not compressed."""
+        if not isinstance(self._raw, io.FileIO):
+            raise io.UnsupportedOperation("fileno")
+        return self._raw.fileno()
+
+    def peek(self) -> bytes:
+        """Return the bytes that come next, a few of them."""
+        return self._source.peek(_PEEKED)
+
+    def skip_to(self, offset: int) -> None:
+        """Go on with what is at an offset of a plain file."""
+        self._source.go_back_to(offset)
+
     def readable(self) -> bool:
         """Return True."""
         return True
@@ -215,6 +249,11 @@ class LogStream(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill the buffer as far as one read goes."""
         view = memoryview(buffer).cast("B")
+        if self._frames is None and not self.closed:
+            try:
+                return self._source.take_into(view)
+            except OSError as error:
+                raise SourceError.from_os(self.path, error) from error
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _FORMAT = "auditrule checkpoint"
-_VERSION = 1
+_VERSION = 2
 _NAME = "checkpoint"
 _LOCK = "lock"
 _LONGEST_HEADER = 1000

@@ -13,7 +13,7 @@ from auditrule.daemon.memory import Memory, Recollection
 from auditrule.daemon.resume import Beginning, find_beginning, take_up
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader
+from auditrule.reader import DocumentReader
 from auditrule.resources import bundled_rules
 from auditrule.rules import Detector, load_rules
 from auditrule.source.checkpoint import StateFolder

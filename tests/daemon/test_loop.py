@@ -18,7 +18,7 @@ from auditrule.daemon.memory import Memory
 from auditrule.daemon.outlet import Outlet
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader
+from auditrule.reader import DocumentReader
 from auditrule.resources import bundled_rules
 from auditrule.rules import Detector, load_rules
 from auditrule.source.checkpoint import StateFolder

@@ -222,8 +222,10 @@ def test_the_number_of_processes_is_bounded_and_the_longest_unused_goes() -> Non
     table = ProcessTable(max_processes=2)
     table.exec(HOST, entry(1, "a", 1))
     table.exec(HOST, entry(2, "b", 2))
-    table.parent(HOST, 1, 10)
     table.exec(HOST, entry(3, "c", 3))
+    assert len(table) == 3
+    # The log mentions them in this order.
+    table.end(HOST, used=[2, 1, 3], ended=[])
     assert [parent_name(table, pid, 10) for pid in (1, 2, 3)] == ["a", None, "c"]
     assert (len(table), table.evictions) == (2, 1)
 
@@ -233,8 +235,18 @@ def test_the_bytes_of_images_are_bounded() -> None:
     for pid in range(1, 50):
         image = Image(executable="/bin/x", args=("y" * 20_000,))
         table.exec(HOST, ProcessEntry(pid, image, Owner(), pid, pid))
+        table.end(HOST, used=[pid], ended=[])
     assert 1 <= len(table) <= 4
     assert table.parent(HOST, 49, 100) is not None
+
+
+def test_what_has_ended_and_is_not_mentioned_any_more_is_dropped() -> None:
+    table = ProcessTable()
+    table.exec(HOST, entry(5, "sh", 1000))
+    table.exec("other", entry(5, "perl", 1000))
+    table.end(HOST, used=[5], ended=[5])
+    assert table.parent(HOST, 5, 1000) is None
+    assert table.parent("other", 5, 1000) is not None
 
 
 def test_replacing_an_image_gives_its_bytes_back() -> None:
@@ -243,6 +255,7 @@ def test_replacing_an_image_gives_its_bytes_back() -> None:
     for at in range(1, 50):
         image = Image(executable="/bin/x", args=("y" * 20_000,))
         table.exec(HOST, ProcessEntry(5, image, Owner(), at, at))
+        table.end(HOST, used=[7, 5], ended=[])
     assert (len(table), table.evictions) == (2, 0)
 
 

@@ -16,7 +16,8 @@ from auditrule.ecs.catalogue import catalogue
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.pipeline import DocumentReader, conclude, detect
+from auditrule.pipeline import conclude, detect
+from auditrule.reader import DocumentReader
 from auditrule.resources import bundled_rules
 from auditrule.rules import Detector, load_rules
 from auditrule.rules.runnable import runnable

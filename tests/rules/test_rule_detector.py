@@ -340,7 +340,8 @@ def test_the_programs_that_rules_ask_about_are_known_where_all_name_some(
     queries: list[str], names: set[bytes] | None
 ) -> None:
     detector = Detector([make_rule(str(n), query) for n, query in enumerate(queries)])
-    assert detector.program_names == (None if names is None else frozenset(names))
+    asked = detector.asked
+    assert (None if asked is None else asked.names) == names
 
 
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:

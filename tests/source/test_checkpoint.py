@@ -82,9 +82,9 @@ def test_a_later_version_is_told_apart(tmp_path: Path) -> None:
     with StateFolder(tmp_path) as folder:
         folder.save(LOG, STATE)
         header, _, payload = folder.file(LOG).read_bytes().partition(b"\n")
-        later = json.dumps({**json.loads(header), "version": 2}).encode()
+        later = json.dumps({**json.loads(header), "version": 3}).encode()
         folder.file(LOG).write_bytes(later + b"\n" + payload)
-        with pytest.raises(DamagedError, match="version 2"):
+        with pytest.raises(DamagedError, match="version 3"):
             folder.load(LOG)
 
 

@@ -1,0 +1,105 @@
+"""Facts: what the log says of processes, in the least that the process table needs of it.
+
+Most processes start, do something and end, and nobody ever asks about them. So a fact names whom it
+is about, and keeps the records that say the rest, to be read if somebody asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from auditrule.audit.event import AuditEvent
+from auditrule.audit.process import Exit, Fork
+from auditrule.audit.quick import match_header
+from auditrule.audit.record import Record
+
+if TYPE_CHECKING:
+    from auditrule.audit.process import Exec, Start
+
+Text: TypeAlias = "bytes | tuple[int, int]"
+"""Records, or where in a file they begin and end."""
+
+Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, int, Text]"
+"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT), a plain tuple, as there are ten
+thousand a second of them. The numbers of processes are as the log writes them, CHILD is empty but
+for a fork, AT is where in its block the event was complete, and TEXT holds its records, the SYSCALL
+record first, without a newline at the end; of an end, or of a thread, no more than the header."""
+
+AT: Final = 0
+WHAT: Final = 1
+PID: Final = 2
+PPID: Final = 3
+CHILD: Final = 4
+SERIAL: Final = 5
+TEXT: Final = 6
+
+EXEC: Final = 0
+"""A program started."""
+FORK: Final = 1
+"""A process made another, or perhaps a thread."""
+THREAD: Final = 2
+"""A process made a thread."""
+END: Final = 3
+"""A process ends."""
+THREAD_END: Final = 4
+"""A thread ends, perhaps its process's last."""
+ASKED: Final = 5
+"""A program started that somebody may ask about: a document is to be made of it."""
+LINE: Final = 6
+"""No fact but a line, which is to be looked at by itself."""
+
+MIXED: Final = 8 << 10
+"""A TEXT of no more bytes may hold records of other events between its own."""
+
+_ENDING = frozenset({"PROCTITLE", "EOE"})
+_NO_PPID = b""
+
+
+def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
+    """Return the fact that an event's deed is."""
+    caller = deed.caller
+    child = b""
+    if isinstance(deed, Fork):
+        what = THREAD if deed.is_thread else FORK
+        child = _written(deed.child)
+    elif isinstance(deed, Exit):
+        what = THREAD_END if deed.thread_only else END
+    else:
+        what = EXEC
+    ppid = _NO_PPID if caller.ppid is None else _written(caller.ppid)
+    text = b"\n".join(record.line for record in event.records if record.type not in _ENDING)
+    return (0, what, _written(caller.pid), ppid, child, event.id.serial, text)
+
+
+def own_records(text: bytes) -> bytes:
+    """Return the records in `text` that are of the same event as the first."""
+    first, *others = text.split(b"\n")
+    match = match_header(first)
+    if match is None:
+        return text
+    own = match.group(1, 3, 4, 5)
+    lines = [first]
+    for line in others:
+        match = match_header(line)
+        if match is not None and match.group(1, 3, 4, 5) == own:
+            lines.append(line)
+    return b"\n".join(lines)
+
+
+def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
+    """Return the event whose records a fact's TEXT holds, without those that only end it."""
+    lines = own_records(text).split(b"\n") if b"\n" in text else [text]
+    records = tuple(Record.parse(line, exhaustive=exhaustive) for line in lines)
+    return AuditEvent(records[0].event_id, records, whole=True)
+
+
+def time_of(text: bytes) -> int:
+    """Return when a fact's event was, in milliseconds since the epoch."""
+    match = match_header(text)
+    if match is None:
+        return Record.parse(text.partition(b"\n")[0]).event_id.time_ms
+    return int(match[3]) * 1000 + int(match[4])
+
+
+def _written(number: int) -> bytes:
+    return b"%d" % number

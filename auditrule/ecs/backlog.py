@@ -1,0 +1,246 @@
+"""Facts of processes that nobody has asked about yet.
+
+Most processes start, do something and end between two questions. To tell the process table of each
+of them takes longer than all the rest of a replay; so facts wait here, and what is asked for is
+told in time: all that concerns a process, and those it comes from, in the order of the log. Once
+many wait, the table is told of the processes that live, and the others are dropped.
+
+When that happens depends on the facts alone, so the answers do, too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from auditrule.audit.fact import (
+    ASKED,
+    CHILD,
+    END,
+    EXEC,
+    FORK,
+    MIXED,
+    PID,
+    PPID,
+    TEXT,
+    WHAT,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from auditrule.audit.fact import Fact, Text
+
+# Of so many facts the last are kept as they are: an end may lie behind a child's exec by some, a
+# fork behind its child's end.
+MOST: Final = 8192
+_KEPT: Final = 1024
+_NEVER: Final = 1 << 62
+# Of what was before these, a process has nothing left but its children.
+_BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})
+# What long records take at most.
+MOST_BYTES: Final = 8 << 20
+
+Logged: TypeAlias = tuple[bool, bool]
+"""Whether forks, and whether ends of processes, are known to be logged."""
+
+
+class Teller(Protocol):
+    """Whoever keeps the processes of a host."""
+
+    def tell(self, fact: Fact, logged: Logged) -> None:
+        """Take a fact."""
+
+    def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
+        """Take the end of a part of the log.
+
+        The processes `used` were mentioned in it, the last last; those that have `ended` were not
+        mentioned since.
+        """
+
+
+class Backlog:
+    """The facts of one host, in order.
+
+    The `teller` is told of those that matter. `logged` tells whether forks and ends had been logged
+    before the first of them.
+    """
+
+    def __init__(self, teller: Teller, logged: Logged = (False, False)) -> None:
+        self._teller = teller
+        self.share = 1
+        """Of how many backlogs this is one: the limits are for all of them."""
+        self._facts: list[Fact] = []
+        self._size = 0
+        # Behind which of them forks, and ends, are known to be logged.
+        self._fork_at, self._end_at = (0 if known else _NEVER for known in logged)
+        self._told: set[int] = set()
+        # Where the facts of each process are, of those before `_indexed`.
+        self._of: dict[bytes, deque[int]] = {}
+        self._indexed = 0
+        # Processes whose end has been told.
+        self._ended: set[bytes] = set()
+
+    def __len__(self) -> int:
+        """Return the number of facts that wait, told ones included."""
+        return len(self._facts)
+
+    def note(self, facts: Sequence[Fact]) -> None:
+        """Take the facts that come next."""
+        begin, end = 0, len(facts)
+        most, most_bytes = max(MOST // self.share, 16), MOST_BYTES // self.share
+        while begin < end:
+            stop = min(end, begin + max(most - len(self._facts), 1))
+            for n in range(begin, stop):
+                size = len(facts[n][TEXT])
+                if size > MIXED:
+                    self._size += size
+                    if self._size > most_bytes:
+                        stop = n + 1
+                        break
+            self._look_what_is_logged(facts[begin:stop])
+            self._facts += facts[begin:stop]
+            begin = stop
+            if self._size > most_bytes:
+                self.shrink(0)
+            elif len(self._facts) >= most:
+                self.shrink(_KEPT // self.share)
+
+    def settle(self, pid: int) -> None:
+        """Tell all that there is of a process, and of those that it comes from."""
+        self._index()
+        waiting: list[tuple[bytes, int]] = [(b"%d" % pid, len(self._facts))]
+        while waiting:
+            number, before = waiting[-1]
+            own = self._of.get(number, ())
+            while own and own[0] in self._told:
+                own.popleft()
+            if not own or own[0] >= before:
+                waiting.pop()
+                continue
+            n = own[0]
+            fact = self._facts[n]
+            if fact[WHAT] == FORK:
+                other = fact[CHILD] if fact[PID] == number else fact[PID]
+                if self._first_untold(other) < n:
+                    waiting.append((other, n))
+                    continue
+            self._tell_one(n)
+
+    def settle_all(self) -> None:
+        """Tell all that is left, and keep nothing."""
+        for n in range(len(self._facts)):
+            if n not in self._told:
+                self._tell_one(n)
+        self._drop(len(self._facts))
+
+    def load(self, load: Callable[[Text], bytes]) -> None:
+        """Have `load` give the records of those that name them by their place."""
+        self._facts = [
+            fact
+            if n in self._told or isinstance(fact[TEXT], bytes)
+            else (*fact[:TEXT], load(fact[TEXT]))
+            for n, fact in enumerate(self._facts)
+        ]
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._drop(len(self._facts))
+        self._ended.clear()
+
+    def shrink(self, keep: int = _KEPT) -> None:
+        """Tell what matters of all but the last facts, and drop them."""
+        facts = self._facts
+        count = max(0, len(facts) - keep)
+        old = facts[:count]
+        last: dict[bytes, int] = {}
+        for fact in old:
+            last[fact[PID]] = what = fact[WHAT]
+            if what == FORK:
+                last[fact[CHILD]] = FORK
+        mentioned = set(chain.from_iterable((f[PID], f[PPID]) for f in facts[count:]))
+        ended = {pid for pid, what in last.items() if what == END}
+        ended |= self._ended - last.keys()
+        self._ended = ended & mentioned
+        ended -= mentioned
+        for n in self._that_matter(old, last.keys() - ended):
+            self._tell_one(n)
+        self._teller.end(_in_order_of_last_mention(old), map(int, ended))
+        self._drop(count)
+
+    def _that_matter(self, facts: Sequence[Fact], living: Iterable[bytes]) -> list[int]:
+        """Return which facts tell of the living, or of those that they come from, in order."""
+        wanted = set(living)
+        introduced: set[bytes] = set()
+        found: list[int] = []
+        for n in range(len(facts) - 1, -1, -1):
+            fact = facts[n]
+            what, pid = fact[WHAT], fact[PID]
+            if what == FORK:
+                # Of a living process's children that have ended, the last tells what it runs.
+                if fact[CHILD] not in wanted and (pid not in wanted or pid in introduced):
+                    continue
+                introduced.add(pid)
+                wanted.add(pid)
+            elif pid not in wanted:
+                continue
+            elif what in _BEGINS_ANEW:
+                wanted.discard(pid)
+            if n not in self._told:
+                found.append(n)
+        found.reverse()
+        return found
+
+    def _tell_one(self, n: int) -> None:
+        self._told.add(n)
+        fact = self._facts[n]
+        if fact[WHAT] == END:
+            self._ended.add(fact[PID])
+        self._teller.tell(fact, (self._fork_at <= n, self._end_at <= n))
+
+    def _look_what_is_logged(self, facts: Sequence[Fact]) -> None:
+        known = len(self._facts)
+        if self._fork_at == _NEVER or self._end_at == _NEVER:
+            for n, fact in enumerate(facts, known):
+                if fact[WHAT] == FORK:
+                    self._fork_at = min(self._fork_at, n)
+                elif fact[WHAT] == END:
+                    self._end_at = min(self._end_at, n)
+
+    def _first_untold(self, pid: bytes) -> int:
+        own = self._of.get(pid, ())
+        while own and own[0] in self._told:
+            own.popleft()
+        return own[0] if own else len(self._facts)
+
+    def _index(self) -> None:
+        of = self._of
+        for n in range(self._indexed, len(self._facts)):
+            fact = self._facts[n]
+            of.setdefault(fact[PID], deque()).append(n)
+            if fact[WHAT] == FORK and fact[CHILD] != fact[PID]:
+                of.setdefault(fact[CHILD], deque()).append(n)
+        self._indexed = len(self._facts)
+
+    def _drop(self, count: int) -> None:
+        """Forget the first facts."""
+        if count == 0:
+            return
+        self._facts = self._facts[count:]
+        self._size = sum(len(f[TEXT]) for f in self._facts if len(f[TEXT]) > MIXED)
+        self._fork_at = _earlier(self._fork_at, count)
+        self._end_at = _earlier(self._end_at, count)
+        self._told = {n - count for n in self._told if n >= count}
+        self._of.clear()
+        self._indexed = 0
+
+
+def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:
+    numbers = chain.from_iterable((f[PPID], f[CHILD], f[PID]) for f in facts)
+    mentioned = dict.fromkeys(reversed(list(numbers)))
+    return [int(number) for number in reversed(mentioned) if number]
+
+
+def _earlier(n: int, count: int) -> int:
+    return n if n == _NEVER else max(0, n - count)

@@ -1,0 +1,227 @@
+"""Screening a log's file with several processes, in the order of the log.
+
+What the screen finds in one part of a file does not depend on the others, so processes do it for
+parts in turn, a few ahead of whoever takes their findings. They send where records stand, not the
+records: few are ever asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import marshal
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+from auditrule.audit.fact import AT, EXEC, FORK, MIXED
+from auditrule.reader import ScreenedPart
+from auditrule.source.lines import MAX_LINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from auditrule.audit.fact import Fact, Text
+    from auditrule.audit.screen import Screen
+
+PART_SIZE = 4 << 20
+"""How much of a file a process screens at a time."""
+# Room for one part's findings, so that its process can go on with the next.
+_PIPE_SIZE = 1 << 20
+_LENGTH = struct.Struct("<q")
+_AT_ONCE = 4 << 10
+
+
+class ScreenedFile:
+    r"""A plain file whose parts are being screened by `jobs` processes; a context manager.
+
+    `size` bytes of the open file `fd` are screened, with the screens that `screen` is for each
+    part. Places are as reader.Screened has them: of the b"\n" before a line, so that the file's
+    first line is at -1.
+    """
+
+    def __init__(
+        self, fd: int, size: int, *, screen: Screen, jobs: int, part_size: int = PART_SIZE
+    ) -> None:
+        self._fd = fd
+        self._size = size
+        self._screen = screen
+        self._part_size = part_size
+        self._count = -(-size // part_size)
+        self._jobs = min(jobs, self._count)
+        self._pipes: list[BinaryIO] = []
+        self._pids: list[int] = []
+
+    def __enter__(self) -> Self:
+        # What is buffered must not be written by each of them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number in range(self._jobs):
+            self._start(number)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        # Those that are not done are told by their broken pipes.
+        for pid in self._pids:
+            os.waitpid(pid, 0)
+
+    def parts(self) -> Iterator[tuple[int, int, ScreenedFilePart]]:
+        """Yield the parts in order: where each begins and ends, and what was found in it.
+
+        It ends early where a part cannot be screened: where the file cannot be read, or holds a
+        line that is too long to be one.
+        """
+        for number in range(self._count):
+            pipe = self._pipes[number % self._jobs]
+            head = pipe.read(_LENGTH.size)
+            if len(head) < _LENGTH.size:
+                return
+            (length,) = _LENGTH.unpack(head)
+            found = pipe.read(length)
+            if len(found) < length:
+                return
+            begin, end, segments = marshal.loads(found)  # noqa: S302 - from a process of our own
+            if end > begin:
+                yield begin, end, ScreenedFilePart(self._fd, end, self._screen.node, segments)
+
+    def _start(self, number: int) -> None:
+        receive, send = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(send, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.close(receive)
+                for pipe in self._pipes:
+                    pipe.close()
+                with os.fdopen(send, "wb", buffering=0) as out:
+                    self._work(number, out)
+                status = 0
+            finally:
+                # Nothing of what the parent has begun is to be ended here.
+                os._exit(status)
+        os.close(send)
+        self._pids.append(pid)
+        self._pipes.append(os.fdopen(receive, "rb"))
+
+    def _work(self, number: int, out: BinaryIO) -> None:
+        while number < self._count:
+            found = self._findings(number)
+            if found is None:
+                return
+            data = marshal.dumps(found)
+            for piece in (_LENGTH.pack(len(data)), data):
+                view = memoryview(piece)
+                while view:
+                    view = view[out.write(view) :]
+            number += self._jobs
+
+    def _findings(self, number: int) -> tuple[int, int, list[_Segment]] | None:
+        """Return what is found in the lines that begin in a part."""
+        # A place is that of the newline before a line.
+        first = number * self._part_size - 1
+        after = min(first + self._part_size, self._size - 1)
+        block = os.pread(self._fd, after - max(first, 0) + MAX_LINE, max(first, 0))
+        if first < 0:
+            block = b"\n" + block
+        begin = block.find(b"\n")
+        end = block.find(b"\n", after - first)
+        if begin < 0 or end < 0:
+            return None
+        if _has_overlong(block, begin, end):
+            return None
+        if begin >= end:
+            return first, first, []
+        segments = []
+        at = begin
+        while at < end:
+            facts, stop = self._screen.read(block, at, end)
+            facts = [_placed(fact, first) for fact in facts]
+            segments.append((at + first, block.count(b"\n", at, stop), facts, stop + first))
+            # The line there is to be looked at; where that ends, only whoever does so will know.
+            at = block.find(b"\n", stop + 1, end)
+            if at < 0:
+                break
+        return begin + first, end + first, segments
+
+
+_Segment = tuple[int, int, "list[Fact]", int]
+"""Where it begins, the number of its lines, its facts, and where it ends."""
+
+
+class ScreenedFilePart:
+    """What was found in a part of a file (reader.Screened)."""
+
+    def __init__(self, fd: int, end: int, node: str | None, segments: Sequence[_Segment]) -> None:
+        self._fd = fd
+        self._end = end
+        self._node = node
+        self._segments = list(reversed(segments))
+
+    def facts(self, at: int) -> ScreenedPart:
+        """Return what it says from `at` on."""
+        while self._segments and self._segments[-1][3] <= at:
+            self._segments.pop()
+        if not self._segments or self._segments[-1][0] > at:
+            return ScreenedPart(self._node, [], 0, at)
+        begin, count, facts, stop = self._segments.pop()
+        if begin < at:
+            # What began before has been looked at, and what is left began behind it.
+            facts = [fact for fact in facts if fact[AT] >= at]
+            count -= self._lines_between(begin, at)
+        return ScreenedPart(self._node, facts, count, stop)
+
+    def lines(self, at: int) -> Sequence[bytes]:
+        """Return some of the lines from `at` on."""
+        size = _AT_ONCE
+        while True:
+            data = os.pread(self._fd, min(size, self._end - at - 1), at + 1)
+            if at + 1 + len(data) >= self._end or not data:
+                return data.split(b"\n")
+            stop = data.rfind(b"\n")
+            if stop >= 0:
+                return data[:stop].split(b"\n")
+            size *= 4
+
+    def _lines_between(self, begin: int, at: int) -> int:
+        return os.pread(self._fd, at - begin, begin + 1).count(b"\n")
+
+
+def text_from(fd: int, text: Text) -> bytes:
+    """Return the records that a fact from a ScreenedFile names."""
+    if isinstance(text, bytes):
+        return text
+    begin, end = text
+    return os.pread(fd, end - begin, begin)
+
+
+def _placed(fact: Fact, base: int) -> Fact:
+    """Return a fact as it is sent: places in the file, and its records by their place."""
+    at, what, pid, ppid, child, serial, text = fact
+    at += base
+    if what == EXEC and len(text) <= MIXED:
+        text = (at - len(text), at)
+    elif what == FORK:
+        text = (at + 1, at + 1 + len(text))
+    return (at, what, pid, ppid, child, serial, text)
+
+
+def _has_overlong(block: bytes, begin: int, end: int) -> bool:
+    at = begin
+    while end - at > MAX_LINE + 1:
+        following = block.rfind(b"\n", at + 1, at + MAX_LINE + 2)
+        if following < 0:
+            return True
+        at = following
+    return False

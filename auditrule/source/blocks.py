@@ -1,0 +1,108 @@
+r"""Whole lines in large blocks, in one buffer that is used again and again.
+
+To give a log's lines one by one takes longer than to find the few that matter among them. So they
+come as they lie in the file: b"\n" before each, and one behind the last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from auditrule.source.errors import SourceError
+from auditrule.source.lines import MAX_LINE, LineCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Buffer
+
+BLOCK_SIZE = 256 << 10
+
+Lines: TypeAlias = "tuple[bytes | bytearray, int, int]"
+r"""A block, and where in it the lines begin and end: at both places there is a b"\n"."""
+
+
+class Fillable(Protocol):
+    """Anything that puts its next bytes into a buffer."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill the buffer as far as one read goes; return how far, 0 at the end."""
+
+
+def read_blocks(
+    stream: Fillable,
+    *,
+    max_line: int = MAX_LINE,
+    block_size: int = BLOCK_SIZE,
+    counts: LineCounts | None = None,
+) -> Iterator[Lines]:
+    """Yield the stream's lines in blocks, each of which is good until the next is asked for.
+
+    Lines of more than max_line bytes are dropped and counted, as LineSplitter does. Where the
+    stream raises SourceError, the bytes before it are yielded first, an unfinished line as well.
+    """
+    counts = counts if counts is not None else LineCounts()
+    buffer = bytearray(1 + max_line + block_size + 1)
+    view = memoryview(buffer)
+    buffer[0:1] = b"\n"
+    have, dropped = 1, 0
+    error: SourceError | None = None
+    while True:
+        try:
+            size = stream.readinto(view[have : have + block_size])
+        except SourceError as failure:
+            error, size = failure, 0
+        if size == 0:
+            break
+        end = buffer.rfind(b"\n", have, have + size)
+        have += size
+        if end < 0:
+            if have - 1 > max_line:
+                dropped, have = dropped + have - 1, 1
+            continue
+        begin = 0
+        if dropped:
+            begin = buffer.index(b"\n", 1)
+            _drop(counts, dropped + begin - 1)
+            dropped = 0
+        if begin < end:
+            yield _without_overlong(buffer, begin, end, max_line, counts)
+        view[: have - end] = view[end:have]
+        have -= end
+    if dropped:
+        _drop(counts, dropped + have - 1)
+    elif have > 1:
+        buffer[have : have + 1] = b"\n"
+        lines = _without_overlong(buffer, 0, have, max_line, counts)
+        if lines[2] > 0:
+            yield lines
+    if error is not None:
+        raise error
+
+
+def _without_overlong(
+    block: bytearray, begin: int, end: int, max_line: int, counts: LineCounts
+) -> Lines:
+    """Return the lines but for those over the limit; all of them, in most blocks."""
+    at = begin
+    while end - at > max_line + 1:
+        # The last newline that a line of the limit could end at.
+        following = block.rfind(b"\n", at + 1, at + max_line + 2)
+        if following < 0:
+            break
+        at = following
+    else:
+        return block, begin, end
+    kept = []
+    for line in bytes(block[begin + 1 : end]).split(b"\n"):
+        if len(line) > max_line:
+            _drop(counts, len(line))
+        else:
+            kept.append(line)
+    shorter = b"\n%s\n" % b"\n".join(kept) if kept else b"\n"
+    return shorter, 0, len(shorter) - 1
+
+
+def _drop(counts: LineCounts, size: int) -> None:
+    counts.overlong += 1
+    counts.overlong_bytes += size

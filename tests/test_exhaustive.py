@@ -160,7 +160,7 @@ def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
         if isinstance(deed, Exec) and deed.name is not None:
             for asked in (frozenset({deed.name.lower()}), None):
                 assert isinstance(read_process_event(event, asked), Exec)
-            assert RecordedImage(fact_of(deed, event)[TEXT]).told() == image_of(deed)
+            assert RecordedImage(bytes(fact_of(deed, event)[TEXT])).told() == image_of(deed)
             other = read_process_event(event, frozenset({b"none of these"}))
             assert isinstance(other, Start | Exec)
             assert other.caller.pid == deed.caller.pid

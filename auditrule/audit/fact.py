@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditrule.audit.event import AuditEvent
 from auditrule.audit.process import Exit, Fork
-from auditrule.audit.quick import match_header
+from auditrule.audit.quick import match_header, type_of
 from auditrule.audit.record import Record
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ MIXED: Final = 8 << 10
 
 _ENDING = frozenset({"PROCTITLE", "EOE"})
 _NO_PPID = b""
+_TYPE_AT = len("type=")
 
 
 def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
@@ -88,9 +89,24 @@ def own_records(text: bytes) -> bytes:
 
 def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
     """Return the event whose records a fact's TEXT holds, without those that only end it."""
-    lines = own_records(text).split(b"\n") if b"\n" in text else [text]
-    records = tuple(Record.parse(line, exhaustive=exhaustive) for line in lines)
-    return AuditEvent(records[0].event_id, records, whole=True)
+    first, *others = text.split(b"\n")
+    records = [Record.parse(first, exhaustive=exhaustive)]
+    event_id = records[0].event_id
+    match = None if exhaustive or event_id.node is not None else match_header(first)
+    if match is None:
+        lines = own_records(text).split(b"\n")[1:]
+        records += [Record.parse(line, exhaustive=exhaustive) for line in lines]
+    else:
+        # All have the same header, but for the type.
+        header = first[match.start(2) + len(match[2]) : match.end()]
+        for line in others:
+            at = line.find(header, _TYPE_AT)
+            kind = line[_TYPE_AT:at]
+            if at > 0 and kind.isupper() and b" " not in kind:
+                if line.endswith(b"\r"):
+                    line = line[:-1]
+                records.append(Record(line, type_of(kind), event_id, at + len(header)))
+    return AuditEvent(event_id, tuple(records), whole=True)
 
 
 def time_of(text: bytes) -> int:

@@ -34,6 +34,13 @@ _OF_ROOT = (b"/bin/", b"/etc/", b"/lib/", b"/sbin/", b"/usr/", b"/var/lib/dpkg/"
 # The kernel follows fewer from one script to the next (exec_binprm, fs/exec.c).
 _MOST_INTERPRETERS = 8
 # A path as the kernel writes it, unless there is something to decode in it.
+# As the kernel tells whose process makes a call.
+_WHOSE = re.compile(
+    rb" arch=[0-9a-f]+ syscall=[0-9]+(?: success=(?:yes|no) exit=-?[0-9]+)?"
+    rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=[0-9]+ ppid=[0-9]+ pid=[0-9]+"
+    rb"( auid=[0-9]+ uid=[0-9]+ gid=[0-9]+ euid=[0-9]+ suid=[0-9]+ fsuid=[0-9]+ egid=[0-9]+"
+    rb" sgid=[0-9]+ fsgid=[0-9]+ tty=[^ \"{\x1d]+ ses=[0-9]+) comm="
+)
 _PATH = re.compile(rb' item=([0-9]{1,9}) name="([^"]*)" ')
 _UP = frozenset({b"", b".", b".."})
 
@@ -65,16 +72,17 @@ class Caller:
         return self._syscall.interpretation(field.upper())
 
     @property
-    def spelling(self) -> tuple[str | None, ...]:
-        """How the record spells whom the process runs as: the same for the same users."""
+    def spelling(self) -> tuple[bytes, bytes] | None:
+        """How the record spells whose process it is, and in which session and terminal.
+
+        It is the same for the same, None where the record is not as the kernel writes it.
+        """
         said = self._syscall
-        return (
-            said.token("euid"),
-            said.token("egid"),
-            said.token("tty"),
-            said.interpretation("EUID"),
-            said.interpretation("EGID"),
-        )
+        match = None if said.is_exhaustive else _WHOSE.match(said.line, said.body_start)
+        if match is None:
+            return None
+        _, separator, enriched = said.line.partition(b"\x1d")
+        return match[1], enriched if separator else b""
 
     @property
     def session(self) -> int | None:

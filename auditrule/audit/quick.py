@@ -18,6 +18,22 @@ _HEADER = re.compile(
 _ITEM = re.compile(
     r"([^ =\"'\x1d]+)=(\"[^\"\x1d]*\"|\{[^{}\x1d]*\}|[^ \x1d]*)|[^ \x1d]+",
 )
+# As the kernel begins a system call's record, but for calls of another personality (per=), and a
+# path's.
+_CALL_NAMES = (
+    "arch syscall success exit a0 a1 a2 a3 items ppid pid auid uid gid euid suid fsuid egid sgid"
+    " fsgid tty ses comm exe"
+).split()
+_CALL_BEGIN = re.compile(
+    r" arch=([0-9a-f]+) syscall=([0-9]+)(?: success=(yes|no) exit=(-?[0-9]+))?"
+    r" a0=([0-9a-f]+) a1=([0-9a-f]+) a2=([0-9a-f]+) a3=([0-9a-f]+) items=([0-9]+)"
+    r" ppid=([0-9]+) pid=([0-9]+) auid=([0-9]+) uid=([0-9]+) gid=([0-9]+) euid=([0-9]+)"
+    r" suid=([0-9]+) fsuid=([0-9]+) egid=([0-9]+) sgid=([0-9]+) fsgid=([0-9]+)"
+    r" tty=([^ \"{\x1d]+) ses=([0-9]+) comm=(\"[^\"\x1d]*\"|[0-9A-F]+) exe=(\"[^\"\x1d]*\"|[0-9A-F]+)"
+    r"(?=[ \x1d]|\Z)"
+)
+_PATH_NAMES = ["item", "name"]
+_PATH_BEGIN = re.compile(r" item=([0-9]+) name=(\"[^\"\x1d]*\"|[0-9A-F]+) ")
 # A text of user space, which may hold anything.
 _TEXT = "msg='"
 _SEPARATOR = "\x1d"
@@ -45,6 +61,28 @@ def quick_fields(text: str) -> tuple[dict[str, str], str] | None:
         return None
     kernel, _, enriched = text.partition(_SEPARATOR)
     return fields_by_name(kernel), enriched
+
+
+def first_fields(kind: str, text: str) -> tuple[dict[str, str], int] | None:
+    """Return the fields that a body begins with, and where the others do; None where all are.
+
+    It takes a fifth of the time for the two most frequent types, whose first fields are most of
+    what is ever asked for.
+    """
+    if kind == "SYSCALL":
+        match = _CALL_BEGIN.match(text)
+        names = _CALL_NAMES
+    elif kind == "PATH":
+        match = _PATH_BEGIN.match(text)
+        names = _PATH_NAMES
+    else:
+        return None
+    if match is None:
+        return None
+    fields = dict(zip(names, match.groups(), strict=True))
+    if kind == "SYSCALL" and fields["exit"] is None:
+        del fields["success"], fields["exit"]
+    return fields, match.end()
 
 
 def fields_by_name(part: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditrule.audit.grammar import Body, Field, parse_body, parse_header
-from auditrule.audit.quick import fields_by_name, match_header, quick_fields, type_of
+from auditrule.audit.quick import fields_by_name, first_fields, match_header, quick_fields, type_of
 from auditrule.audit.text import decode_text
 from auditrule.audit.values import decode_value, is_untrusted, read_number
 
@@ -56,6 +56,7 @@ class Record:
         "_body",
         "_by_name",
         "_enriched",
+        "_others",
         "body_start",
         "event_id",
         "is_exhaustive",
@@ -83,6 +84,8 @@ class Record:
         """Whether nothing but the grammar reads it."""
         self._body: Body | None = None
         self._by_name: dict[str, str] | None = None
+        # The text of the fields behind those that are known by name, until one is asked for.
+        self._others: str | None = None
         # The ENRICHED part by name, or its text until that is asked for.
         self._enriched: dict[str, str] | str = ""
 
@@ -128,7 +131,11 @@ class Record:
         """Return the value of field `name` as it stands in the record."""
         if self._by_name is None:
             self._by_name = self._read()
-        return self._by_name.get(name)
+        token = self._by_name.get(name)
+        if token is None and self._others is not None:
+            self._read_others()
+            token = self._by_name.get(name)
+        return token
 
     def data(self, name: str) -> bytes | None:
         """Return the value of field `name` as bytes."""
@@ -154,6 +161,8 @@ class Record:
         """
         if self._by_name is None:
             self._by_name = self._read()
+        if self._others is not None:
+            self._read_others()
         if not self._enriched:
             return None
         if isinstance(self._enriched, str):
@@ -169,9 +178,28 @@ class Record:
 
     def _read(self) -> dict[str, str]:
         """Return the fields by name; the first of a name counts."""
-        found = None if self.is_exhaustive else quick_fields(self._text())
+        text = self._text()
+        first = None if self.is_exhaustive else first_fields(self.type, text)
+        if first is not None:
+            fields, end = first
+            self._others = text[end:]
+            return fields
+        found = None if self.is_exhaustive else quick_fields(text)
         if found is not None:
             fields, self._enriched = found
             return fields
+        return self._read_by_grammar()
+
+    def _read_others(self) -> None:
+        """Read what first_fields() has left."""
+        others, self._others = self._others or "", None
+        found = quick_fields(others)
+        if found is None:
+            self._by_name = self._read_by_grammar()
+        else:
+            fields, self._enriched = found
+            self._by_name = fields | (self._by_name or {})
+
+    def _read_by_grammar(self) -> dict[str, str]:
         self._enriched = {field.name: field.token for field in reversed(self.enriched)}
         return {field.name: field.token for field in reversed(self.fields)}

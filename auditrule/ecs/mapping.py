@@ -44,7 +44,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMM_BYTES = 15
 # Hosts in one log whose boots are watched; a forged node= must not fill the memory.
 _MAX_HOSTS = 10_000
-_MOST_OWNERS = 1000
+_MOST_KNOWN = 1000
 # Major numbers of terminals, and the minor of the first (Documentation/admin-guide/devices.txt).
 _TERMINALS = ((re.compile(r"ttyS(\d{1,3})\Z"), 4, 64), (re.compile(r"tty(\d{1,2})\Z"), 4, 0))
 _PTS = re.compile(r"pts(\d{1,7})\Z")
@@ -73,6 +73,34 @@ class HostIdentity:
         if node is None:
             return True
         return self.name is not None and node.partition(".")[0] == self.name.partition(".")[0]
+
+
+_ECS = {"version": ECS_VERSION}
+_EVENT = {
+    "kind": "event",
+    "category": ["process"],
+    "type": ["start"],
+    "action": "exec",
+    "outcome": "success",
+    "module": "auditd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """Whose a process is: what documents say of its users, its session and its terminal.
+
+    Nobody changes these: they are parts of many documents.
+    """
+
+    owner: Owner
+    process: dict[str, Any]
+    user: dict[str, Any] | None
+    group: dict[str, Any] | None
+    login: dict[str, Any] | None
+    session: str | None
+    tty: str | None
+    related: tuple[str, ...]
 
 
 class _Teller:
@@ -116,7 +144,8 @@ class DocumentMapper:
         table.before_asking = self._settle
         self._exhaustive = exhaustive
         # Few users run all programs.
-        self._owners: dict[tuple[str | None, ...], Owner] = {}
+        self._known: dict[tuple[bytes, bytes], _Who] = {}
+        self._lookups = 0
 
     @property
     def processes(self) -> ProcessTable:
@@ -265,8 +294,9 @@ class DocumentMapper:
         if caller.exe is not None and basename(caller.exe)[:_COMM_BYTES] == caller.comm:
             exe = text(caller.exe)
             image = Image(executable=exe, name=text(basename(caller.exe)), exe=exe)
+        owner = self._who(caller).owner
         parent = ProcessEntry(
-            caller.pid, image, self._owner(caller), deed.id.time_ms, deed.id.serial, caller.ppid
+            caller.pid, image, owner, deed.id.time_ms, deed.id.serial, caller.ppid
         )
         self._table.fork(
             host,
@@ -276,104 +306,108 @@ class DocumentMapper:
             exe=text(caller.exe),
         )
 
-    def _owner(self, caller: Caller) -> Owner:
-        """Return whom a process runs as."""
+    def _who(self, caller: Caller) -> _Who:
+        """Return whose process it is."""
         spelling = caller.spelling
-        known = self._owners.get(spelling)
-        if known is not None:
+        if spelling is not None and (known := self._known.get(spelling)) is not None:
             return known
-        owner = self._read_owner(caller)
+        lookups = self._lookups
+        who = self._read_who(caller)
         # The host's own names of users may change; those of the record do not.
-        is_sure = self._names is None or None not in spelling[-2:]
-        if is_sure and len(self._owners) < _MOST_OWNERS:
-            self._owners[spelling] = owner
-        return owner
+        if spelling is not None and lookups == self._lookups and len(self._known) < _MOST_KNOWN:
+            self._known[spelling] = who
+        return who
 
-    def _read_owner(self, caller: Caller) -> Owner:
-        user, group = caller.id("euid"), caller.id("egid")
-        return Owner(
-            user_id=user,
-            user_name=self._user_name(user, caller.name("euid")),
-            group_id=group,
-            group_name=self._group_name(group, caller.name("egid")),
-            interactive=caller.tty is not None,
+    def _read_who(self, caller: Caller) -> _Who:
+        real_user, real_group = self._user(caller, "uid"), self._group(caller, "gid")
+        user, group = self._user(caller, "euid"), self._group(caller, "egid")
+        saved_user, saved_group = self._user(caller, "suid"), self._group(caller, "sgid")
+        login, tty, session = self._user(caller, "auid"), caller.tty, caller.session
+        return _Who(
+            owner=Owner(
+                user_id=caller.id("euid"),
+                user_name=None if user is None else user.get("name"),
+                group_id=caller.id("egid"),
+                group_name=None if group is None else group.get("name"),
+                interactive=tty is not None,
+            ),
+            process=_present(
+                {
+                    "interactive": tty is not None,
+                    "user": user,
+                    "group": group,
+                    "tty": _tty(tty),
+                    "real_user": real_user,
+                    "saved_user": saved_user,
+                    "real_group": real_group,
+                    "saved_group": saved_group,
+                }
+            ),
+            user=_acting(user, real_user),
+            group=_acting(group, real_group),
+            login=None if login is None else {"audit": login},
+            session=None if session is None else str(session),
+            tty=text(tty),
+            related=_names_of(login, real_user, user, saved_user),
         )
 
     def _document(self, deed: Exec, parent: ProcessEntry | None) -> dict[str, Any]:
-        caller, event_id, owner = deed.caller, deed.id, self._owner(deed.caller)
+        caller, event_id, who = deed.caller, deed.id, self._who(deed.caller)
         host = event_id.node or self._host.name
         host_id = self._host.id if self._host.is_meant_by(event_id.node) else None
         time = _time(event_id.time_ms)
-        user = _account(owner.user_id, owner.user_name)
-        group = _account(owner.group_id, owner.group_name)
-        real_user, saved_user = self._user(caller, "uid"), self._user(caller, "suid")
-        real_group, saved_group = self._group(caller, "gid"), self._group(caller, "sgid")
-        login = self._user(caller, "auid")
-        tty = caller.tty
-        return _present(
-            {
-                "@timestamp": time,
-                "ecs": {"version": ECS_VERSION},
-                "event": {
-                    "kind": "event",
-                    "category": ["process"],
-                    "type": ["start"],
-                    "action": "exec",
-                    "outcome": "success",
-                    "module": "auditd",
-                    "id": stable_id("event", host, event_id.time_ms, event_id.serial),
-                    "sequence": event_id.serial,
-                },
-                "host": _present(
-                    {"os": {"type": "linux"}, "name": host, "hostname": host, "id": host_id}
-                ),
-                "process": _present(
-                    {
-                        "pid": caller.pid,
-                        "entity_id": _entity_id(
-                            host, caller.pid, event_id.time_ms, event_id.serial
-                        ),
-                        **_image_fields(image_of(deed)),
-                        "interactive": owner.interactive,
-                        "user": user,
-                        "group": group,
-                        "start": time,
-                        "tty": _tty(tty),
-                        "real_user": real_user,
-                        "saved_user": saved_user,
-                        "real_group": real_group,
-                        "saved_group": saved_group,
-                        "parent": self._parent(host, caller.ppid, parent),
-                    }
-                ),
-                "user": _acting(user, real_user),
-                "group": _acting(group, real_group),
-                "auditd": _auditd(deed, login, tty),
-                "related": _related((login, real_user, user, saved_user), host),
-            }
-        )
+        process = {
+            "pid": caller.pid,
+            "entity_id": _entity_id(host, caller.pid, event_id.time_ms, event_id.serial),
+            "start": time,
+            **_image_fields(image_of(deed)),
+            **who.process,
+        }
+        if caller.ppid is not None:
+            process["parent"] = self._parent(host, caller.ppid, parent)
+        fields = {
+            "@timestamp": time,
+            "ecs": _ECS,
+            "event": {
+                **_EVENT,
+                "id": stable_id("event", host, event_id.time_ms, event_id.serial),
+                "sequence": event_id.serial,
+            },
+            "host": _present(
+                {"os": {"type": "linux"}, "name": host, "hostname": host, "id": host_id}
+            ),
+            "process": process,
+            "user": who.user,
+            "group": who.group,
+            "auditd": _auditd(deed, who),
+            "related": _related(who.related, host),
+        }
+        return _present(fields)
 
-    def _parent(
-        self, host: str | None, pid: int | None, entry: ProcessEntry | None
-    ) -> dict[str, Any] | None:
-        if pid is None:
-            return None
+    def _parent(self, host: str | None, pid: int, entry: ProcessEntry | None) -> dict[str, Any]:
         if entry is None:
             return {"pid": pid}
-        owner = entry.owner
-        if owner is None and isinstance(entry.image, RecordedImage):
-            owner = entry.owner = self._owner(entry.image.caller())
-        owner = owner or Owner()
-        return _present(
-            {
-                "pid": pid,
-                "entity_id": _entity_id(host, entry.pid, entry.started_ms, entry.serial),
-                **_image_fields(Image() if entry.image is None else entry.image.told()),
-                "interactive": owner.interactive,
-                "user": _account(owner.user_id, owner.user_name),
-                "group": _account(owner.group_id, owner.group_name),
-            }
-        )
+        if entry.fields is None:
+            owner = self._owner(entry)
+            entry.fields = _present(
+                {
+                    "pid": pid,
+                    "entity_id": _entity_id(host, entry.pid, entry.started_ms, entry.serial),
+                    **_image_fields(Image() if entry.image is None else entry.image.told()),
+                    "interactive": owner.interactive,
+                    "user": _account(owner.user_id, owner.user_name),
+                    "group": _account(owner.group_id, owner.group_name),
+                }
+            )
+        return entry.fields
+
+    def _owner(self, entry: ProcessEntry) -> Owner:
+        """Return whom a process runs as."""
+        if entry.owner is None:
+            entry.owner = Owner()
+            if isinstance(entry.image, RecordedImage):
+                entry.owner = self._who(entry.image.caller()).owner
+        return entry.owner
 
     def _user(self, caller: Caller, field: str) -> dict[str, Any] | None:
         uid = caller.id(field)
@@ -390,11 +424,13 @@ class DocumentMapper:
     def _user_name(self, uid: int | None, said: str | None) -> str | None:
         if said is not None or uid is None or self._names is None:
             return said
+        self._lookups += 1
         return self._names.user(uid)
 
     def _group_name(self, gid: int | None, said: str | None) -> str | None:
         if said is not None or gid is None or self._names is None:
             return said
+        self._lookups += 1
         return self._names.group(gid)
 
 
@@ -454,13 +490,13 @@ def _tty(tty: bytes | None) -> dict[str, Any] | None:
     return None
 
 
-def _auditd(deed: Exec, login: dict[str, Any] | None, tty: bytes | None) -> dict[str, Any]:
+def _auditd(deed: Exec, who: _Who) -> dict[str, Any]:
     caller = deed.caller
-    session, exit_code = caller.session, caller.exit
+    exit_code = caller.exit
     return _present(
         {
-            "session": None if session is None else str(session),
-            "user": None if login is None else {"audit": login},
+            "session": who.session,
+            "user": who.login,
             "truncated": True if deed.truncated else None,
             "data": _present(
                 {
@@ -469,7 +505,7 @@ def _auditd(deed: Exec, login: dict[str, Any] | None, tty: bytes | None) -> dict
                     "exe": text(caller.exe),
                     "comm": text(caller.comm),
                     "key": text(caller.key),
-                    "tty": text(tty),
+                    "tty": who.tty,
                     "exit": None if exit_code is None else str(exit_code),
                     **caller.registers,
                 }
@@ -478,13 +514,15 @@ def _auditd(deed: Exec, login: dict[str, Any] | None, tty: bytes | None) -> dict
     )
 
 
-def _related(users: tuple[dict[str, Any] | None, ...], host: str | None) -> dict[str, Any] | None:
+def _names_of(*users: dict[str, Any] | None) -> tuple[str, ...]:
     names = {user["name"] for user in users if user is not None and "name" in user}
-    if not names and host is None:
-        return None
-    related: dict[str, Any] = {}
+    return tuple(sorted(names))
+
+
+def _related(names: tuple[str, ...], host: str | None) -> dict[str, Any] | None:
+    related = {}
     if names:
-        related["user"] = sorted(names)
+        related["user"] = list(names)
     if host is not None:
         related["hosts"] = [host]
-    return related
+    return related or None

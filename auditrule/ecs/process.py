@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditrule.ecs.recorded import RecordedImage
@@ -96,6 +96,8 @@ class ProcessEntry:
     threads: bool = False
     maybe_thread: bool = False
     rival: ProcessEntry | None = None
+    fields: dict[str, Any] | None = None
+    """What a child's document says of it, once that is known."""
 
     @property
     def size(self) -> int:

@@ -117,7 +117,7 @@ class ScreenedFile:
 
     def _work(self, number: int, out: BinaryIO) -> None:
         while number < self._count:
-            found = self._findings(number)
+            found = self.findings(number)
             if found is None:
                 return
             data = marshal.dumps(found)
@@ -127,7 +127,7 @@ class ScreenedFile:
                     view = view[out.write(view) :]
             number += self._jobs
 
-    def _findings(self, number: int) -> tuple[int, int, list[_Segment]] | None:
+    def findings(self, number: int) -> tuple[int, int, list[_Segment]] | None:
         """Return what is found in the lines that begin in a part."""
         # A place is that of the newline before a line.
         first = number * self._part_size - 1
@@ -208,13 +208,13 @@ def text_from(fd: int, text: Text) -> bytes:
 
 def _placed(fact: Fact, base: int) -> Fact:
     """Return a fact as it is sent: places in the file, and its records by their place."""
-    at, what, pid, ppid, child, serial, text = fact
+    at, what, pid, ppid, child, serial, text, by = fact
     at += base
     if what == EXEC and len(text) <= MIXED:
         text = (at - len(text), at)
     elif what == FORK:
         text = (at + 1, at + 1 + len(text))
-    return (at, what, pid, ppid, child, serial, text)
+    return (at, what, pid, ppid, child, serial, text, by)
 
 
 def _has_overlong(block: bytes, begin: int, end: int) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditrule.audit.event import AuditEvent
 from auditrule.audit.process import Exit, Fork
-from auditrule.audit.quick import match_header, type_of
+from auditrule.audit.quick import match_header
 from auditrule.audit.record import Record
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 Text: TypeAlias = "bytes | tuple[int, int]"
 """Records, or where in a file they begin and end."""
 
-Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, int, Text]"
-"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT), a plain tuple, as there are ten
-thousand a second of them. The numbers of processes are as the log writes them, CHILD is empty but
+Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, int, Text, bytes]"
+"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT, BY), a plain tuple, as there are
+ten thousand a second of them. The numbers of processes are as the log writes them, CHILD is empty but
 for a fork, AT is where in its block the event was complete, and TEXT holds its records, the SYSCALL
-record first, without a newline at the end; of an end, or of a thread, no more than the header."""
+record first, without a newline at the end; of an end, or of a thread, no more than the header. BY tells of a fork by what it
+was made, and is the same for the same."""
 
 AT: Final = 0
 WHAT: Final = 1
@@ -32,6 +33,7 @@ PPID: Final = 3
 CHILD: Final = 4
 SERIAL: Final = 5
 TEXT: Final = 6
+BY: Final = 7
 
 EXEC: Final = 0
 """A program started."""
@@ -54,6 +56,9 @@ MIXED: Final = 8 << 10
 _ENDING = frozenset({"PROCTITLE", "EOE"})
 _NO_PPID = b""
 _TYPE_AT = len("type=")
+_CALL_SIZE = len(" syscall=435 ")
+# What an exec is told by, besides its SYSCALL record.
+_TOLD_BY = {b"EXECVE": "EXECVE", b"CWD": "CWD", b"PATH": "PATH"}
 
 
 def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
@@ -69,7 +74,15 @@ def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
         what = EXEC
     ppid = _NO_PPID if caller.ppid is None else _written(caller.ppid)
     text = b"\n".join(record.line for record in event.records if record.type not in _ENDING)
-    return (0, what, _written(caller.pid), ppid, child, event.id.serial, text)
+    by = made_by(text) if what == FORK else b""
+    return (0, what, _written(caller.pid), ppid, child, event.id.serial, text, by)
+
+
+def made_by(text: bytes) -> bytes:
+    """Return the BY of a fork with this TEXT: its call, and the program's name and file."""
+    call = text.find(b" syscall=")
+    program = text.find(b" comm=", call)
+    return text[call : call + _CALL_SIZE] + text[program : text.find(b" key=", program)]
 
 
 def own_records(text: bytes) -> bytes:
@@ -88,7 +101,7 @@ def own_records(text: bytes) -> bytes:
 
 
 def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
-    """Return the event whose records a fact's TEXT holds, without those that only end it."""
+    """Return the event whose records a fact's TEXT holds, of the types that tell of processes."""
     first, *others = text.split(b"\n")
     records = [Record.parse(first, exhaustive=exhaustive)]
     event_id = records[0].event_id
@@ -101,11 +114,11 @@ def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
         header = first[match.start(2) + len(match[2]) : match.end()]
         for line in others:
             at = line.find(header, _TYPE_AT)
-            kind = line[_TYPE_AT:at]
-            if at > 0 and kind.isupper() and b" " not in kind:
+            kind = _TOLD_BY.get(line[_TYPE_AT:at])
+            if kind is not None:
                 if line.endswith(b"\r"):
                     line = line[:-1]
-                records.append(Record(line, type_of(kind), event_id, at + len(header)))
+                records.append(Record(line, kind, event_id, at + len(header)))
     return AuditEvent(event_id, tuple(records), whole=True)
 
 

@@ -23,6 +23,7 @@ from auditrule.audit.fact import (
     MIXED,
     THREAD,
     THREAD_END,
+    made_by,
     own_records,
 )
 from auditrule.audit.process import THREAD_FLAG
@@ -87,7 +88,7 @@ class Screen:
                 if b"SYSCALL" in line or at < open_until:
                     cut = at
                     break
-                facts.append((at, LINE, b"", b"", b"", 0, line))
+                facts.append((at, LINE, b"", b"", b"", 0, line, b""))
                 continue
             if at < open_until:
                 disorder = True
@@ -105,16 +106,18 @@ class Screen:
                     cut = at
                     break
                 what = ASKED if asked is None or asked.may_be(text, at_id) else EXEC
-                facts.append((done, what, pid, ppid, b"", serial, text))
+                facts.append((done, what, pid, ppid, b"", serial, text, b""))
                 execs.append((at, done, pid, at_id))
                 open_until = max(open_until, done)
             elif child is not None:
-                is_thread = is_clone is not None and int(flags, 16) & THREAD_FLAG
                 line = bytes(block[at + 1 : _line_end(block, at + 1, end)])
-                facts.append((at, THREAD if is_thread else FORK, pid, ppid, child, serial, line))
+                if is_clone is not None and int(flags, 16) & THREAD_FLAG:
+                    facts.append((at, THREAD, pid, ppid, child, serial, line, b""))
+                else:
+                    facts.append((at, FORK, pid, ppid, child, serial, line, made_by(line)))
             else:
                 what = THREAD_END if ends_process is None else END
-                facts.append((at, what, pid, ppid, b"", serial, _HEADER % at_id))
+                facts.append((at, what, pid, ppid, b"", serial, _HEADER % at_id, b""))
         if cut < open_until:
             for each in reversed(execs):
                 if each[0] < cut <= each[1]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from auditrule.audit.fact import (
     ASKED,
+    BY,
     CHILD,
     END,
     EXEC,
@@ -24,6 +25,7 @@ from auditrule.audit.fact import (
     PID,
     PPID,
     TEXT,
+    THREAD_END,
     WHAT,
 )
 
@@ -140,7 +142,7 @@ class Backlog:
         self._facts = [
             fact
             if n in self._told or isinstance(fact[TEXT], bytes)
-            else (*fact[:TEXT], load(fact[TEXT]))
+            else (*fact[:TEXT], load(fact[TEXT]), fact[BY])
             for n, fact in enumerate(self._facts)
         ]
 
@@ -159,7 +161,7 @@ class Backlog:
             last[fact[PID]] = what = fact[WHAT]
             if what == FORK:
                 last[fact[CHILD]] = FORK
-        mentioned = set(chain.from_iterable((f[PID], f[PPID]) for f in facts[count:]))
+        mentioned = set(chain.from_iterable((f[PID], f[PPID], f[CHILD]) for f in facts[count:]))
         ended = {pid for pid, what in last.items() if what == END}
         ended |= self._ended - last.keys()
         self._ended = ended & mentioned
@@ -172,16 +174,14 @@ class Backlog:
     def _that_matter(self, facts: Sequence[Fact], living: Iterable[bytes]) -> list[int]:
         """Return which facts tell of the living, or of those that they come from, in order."""
         wanted = set(living)
-        introduced: set[bytes] = set()
+        telling = _forks_that_tell_of_their_maker(facts)
         found: list[int] = []
         for n in range(len(facts) - 1, -1, -1):
             fact = facts[n]
             what, pid = fact[WHAT], fact[PID]
             if what == FORK:
-                # Of a living process's children that have ended, the last tells what it runs.
-                if fact[CHILD] not in wanted and (pid not in wanted or pid in introduced):
+                if fact[CHILD] not in wanted and (pid not in wanted or n not in telling):
                     continue
-                introduced.add(pid)
                 wanted.add(pid)
             elif pid not in wanted:
                 continue
@@ -197,6 +197,8 @@ class Backlog:
         fact = self._facts[n]
         if fact[WHAT] == END:
             self._ended.add(fact[PID])
+        else:
+            self._ended.discard(fact[CHILD] or fact[PID])
         self._teller.tell(fact, (self._fork_at <= n, self._end_at <= n))
 
     def _look_what_is_logged(self, facts: Sequence[Fact]) -> None:
@@ -234,6 +236,23 @@ class Backlog:
         self._told = {n - count for n in self._told if n >= count}
         self._of.clear()
         self._indexed = 0
+
+
+def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
+    """Return the forks that may tell more of who makes them than those before them do."""
+    known: dict[bytes, bytes] = {}
+    found: set[int] = set()
+    for n, fact in enumerate(facts):
+        what = fact[WHAT]
+        if what == FORK:
+            pid, by = fact[PID], fact[BY]
+            if known.get(pid) != by:
+                known[pid] = by
+                found.add(n)
+            known.pop(fact[CHILD], None)
+        elif what in _BEGINS_ANEW or what == THREAD_END:
+            known.pop(fact[PID], None)
+    return found
 
 
 def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:

@@ -10,8 +10,8 @@ def stable_id(kind: str, *parts: object) -> str:
 
     Parts are told apart by their place and by being there: ("a", None) and ("a", "None") differ.
     """
-    digest = blake2b(digest_size=16)
+    told: list[bytes] = []
     for part in (kind, *parts):
         data = b"-" if part is None else b"+" + str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.hexdigest()
+        told += (len(data).to_bytes(4, "big"), data)
+    return blake2b(b"".join(told), digest_size=16).hexdigest()

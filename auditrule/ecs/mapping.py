@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditrule.audit.boot import BootWatch
@@ -440,6 +441,7 @@ def _refuse(text: Text) -> bytes:
     raise TypeError("no file is open whose records a fact could name")
 
 
+@lru_cache(maxsize=16)
 def _time(time_ms: int) -> str:
     return format_time(_EPOCH + timedelta(milliseconds=time_ms))
 

@@ -112,14 +112,15 @@ class Detector:
             n = candidate.rule
             if n == done:
                 continue
-            matcher = self._matchers.get(n)
             try:
-                if matcher is not None:
-                    done = n
-                    found += _detections(self._rules[n], matcher.push(event))
-                elif candidate.holds is None or candidate.holds(event):
-                    done = n
+                if candidate.holds is not None and not candidate.holds(event):
+                    continue
+                done = n
+                matcher = self._matchers.get(n)
+                if matcher is None:
                     found.append(Detection(self._rules[n], (event,)))
+                else:
+                    found += _detections(self._rules[n], matcher.push(event))
             except Exception:
                 self._note_failure(self._rules[n])
         if candidates:

@@ -276,11 +276,10 @@ class DocumentReader:
         """
         if self._exhaustive or self.serials is not None:
             return None
-        self._arch = self._other_arch = b""
-        if match := _ARCH.search(data):
-            self._arch = self._other_arch = match[1]
-        if not is_known(int(self._arch or b"0", 16)):
+        match = _ARCH.search(data)
+        if match is None or not is_known(int(match[1], 16)):
             return None
+        self._arch = self._other_arch = match[1]
         block = b"\n" + data
         return self._screen(block, 0, len(block))
 

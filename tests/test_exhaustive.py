@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from functools import cache
+import os
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +15,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
+from auditrule import replaying
 from auditrule.audit.fact import TEXT, fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import Record
+from auditrule.ecs.catalogue import catalogue
+from auditrule.ecs.mapping import DocumentMapper, HostIdentity
+from auditrule.ecs.process_table import ProcessTable
 from auditrule.ecs.recorded import RecordedImage, image_of
+from auditrule.pipeline import detect
+from auditrule.reader import DocumentReader
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules
+from auditrule.rules.runnable import runnable
+from auditrule.screening import ScreenedFile
+from auditrule.source.blocks import read_blocks
 from auditrule.source.logset import find_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from auditrule.audit.event import AuditEvent
+    from auditrule.reader import Fields
     from auditrule.rules.rule import Rule
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -51,8 +66,10 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
 
 
-def alerts_of(log: Path, rules: tuple[Rule, ...], *, exhaustive: bool) -> list[str]:
-    replay = Replay(find_logs([log]), exhaustive=exhaustive)
+def alerts_of(
+    log: Path, rules: tuple[Rule, ...], *, exhaustive: bool = False, jobs: int = 1
+) -> list[str]:
+    replay = Replay(find_logs([log]), exhaustive=exhaustive, jobs=jobs)
     alerts = [alert.to_json() for alert in replay.alerts(Detector(rules))]
     counts = replay.counts
     seen = counts.records, counts.unparsed, counts.events, counts.execs
@@ -64,21 +81,90 @@ def documents_of(log: Path, *, exhaustive: bool) -> list[str]:
     return [document.to_json() for document in documents]
 
 
-def assert_the_same(log: Path) -> int:
+def assert_the_same(log: Path, *, sizes: Sequence[tuple[int, int]] = ()) -> int:
+    """Compare what all ways of reading give, and with blocks and parts of some sizes."""
     alerts = 0
     for rules in rule_sets():
-        quick = alerts_of(log, rules, exhaustive=False)
-        assert quick == alerts_of(log, rules, exhaustive=True)
-        alerts += len(quick) - 1
+        expected = alerts_of(log, rules, exhaustive=True)
+        assert alerts_of(log, rules) == expected
+        for block, part in sizes:
+            with in_pieces(block, part):
+                assert alerts_of(log, rules) == expected
+                assert alerts_of(log, rules, jobs=2) == expected
+        alerts += len(expected) - 1
     assert documents_of(log, exhaustive=False) == documents_of(log, exhaustive=True)
     return alerts
+
+
+@contextmanager
+def in_pieces(block: int, part: int) -> Iterator[None]:
+    """Have files read in blocks of one size, and screened by processes in parts of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replaying, "read_blocks", partial(read_blocks, block_size=block))
+        patch.setattr(replaying, "_LARGE", 0)
+        patch.setattr(replaying, "ScreenedFile", partial(ScreenedFile, part_size=part))
+        yield
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_captured_logs_give_the_same(log: Path) -> None:
-    assert_the_same(log)
+    assert_the_same(log, sizes=[(1000, 3001), (64 << 10, 20_000)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_log_cut_anywhere_gives_the_same(tmp_path: Path) -> None:
+    whole = (FIXTURES / "logs" / "parents.enriched.clone.log").read_bytes()
+    # From the one alert's exec some way back, so that its parents are in it.
+    log = tmp_path / "audit.log"
+    log.write_bytes(whole[: whole.index(b"\n", 12_000) + 1])
+    (rules, *_) = rule_sets()
+    expected = alerts_of(log, rules, exhaustive=True)
+    assert len(expected) > 1
+    size = log.stat().st_size
+    for first in range(1, size):
+        reader = DocumentReader(
+            reassembler=Reassembler(),
+            mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity()),
+            asked=Detector(rules).asked,
+        )
+        alerts = detect(documents_in_two(log.read_bytes(), first, reader), Detector(rules))
+        assert [alert.to_json() for alert in alerts] == expected[:-1]
+        counts = reader.counts
+        seen = counts.records, counts.unparsed, counts.events, counts.execs
+        assert f"of {seen}" == expected[-1]
+
+
+def documents_in_two(data: bytes, first: int, reader: DocumentReader) -> Iterator[Fields]:
+    """Read a log in two reads, the first of so many bytes."""
+    for block, begin, end in read_blocks(_TwoReads(data, first)):  # type: ignore[arg-type]
+        yield from reader.read_block(block, begin, end)
+    yield from reader.finish()
+
+
+class _TwoReads(io.RawIOBase):
+    def __init__(self, data: bytes, first: int) -> None:
+        self._pieces = [data[:first], data[first:]]
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self._pieces.pop(0) if self._pieces else b""
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_parts_that_begin_anywhere_give_the_same(tmp_path: Path) -> None:
+    whole = (FIXTURES / "logs" / "parents.enriched.clone.log").read_bytes()
+    log = tmp_path / "audit.log"
+    log.write_bytes(whole[: whole.index(b"\n", 12_000) + 1])
+    (rules, *_) = rule_sets()
+    expected = alerts_of(log, rules, exhaustive=True)
+    for part in [*range(150, 900, 7), *range(900, 13_000, 211)]:
+        with in_pieces(1 << 20, part):
+            assert alerts_of(log, rules, jobs=2) == expected
 
 
 @cache
@@ -109,17 +195,22 @@ def test_damaged_and_shuffled_logs_give_the_same(
         lines = data.draw(st.permutations(lines))
     log = tmp_path_factory.mktemp("log") / "audit.log"
     log.write_bytes(b"\n".join(lines))
-    assert_the_same(log)
+    assert_the_same(log, sizes=[(data.draw(st.integers(1, 5000)), data.draw(st.integers(1, 5000)))])
 
 
 @settings(deadline=None, max_examples=60)
 @given(
+    sizes=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
     turns=st.lists(st.sampled_from(range(6)), max_size=60),
     broken=st.lists(st.booleans(), min_size=6, max_size=6),
     name=st.sampled_from([b"/etc/rc.local", b"/etc/cron.d/\xe9 x", b"x" * 900]),
 )
 def test_interleaved_execs_give_the_same(
-    tmp_path_factory: pytest.TempPathFactory, turns: list[int], broken: list[bool], name: bytes
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: tuple[int, int],
+    turns: list[int],
+    broken: list[bool],
+    name: bytes,
 ) -> None:
     deeds = [
         ExecOnKernel(
@@ -139,7 +230,40 @@ def test_interleaved_execs_give_the_same(
     lines += [line for queue in queues for line in queue]
     log = tmp_path_factory.mktemp("log") / "audit.log"
     log.write_bytes(b"\n".join(lines))
-    assert_the_same(log)
+    assert_the_same(log, sizes=[sizes])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_each_rule_by_itself_gives_the_same(tmp_path: Path) -> None:
+    names = ("parents", "scripts", "busybox", "dpkg", "odd-arguments", "calls")
+    log = tmp_path / "audit.log"
+    log.write_bytes(
+        b"".join((FIXTURES / "logs" / f"{name}.enriched.clone.log").read_bytes() for name in names)
+    )
+    asked, alerts = 0, 0
+    for rules in rule_sets():
+        for rule in rules:
+            expected = alerts_of(log, (rule,), exhaustive=True)
+            assert alerts_of(log, (rule,)) == expected
+            asked += Detector((rule,)).asked is not None
+            alerts += len(expected) - 1
+    assert asked > 5
+    assert alerts > 50
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("DETECTION_RULES" not in os.environ, reason="no checkout of Elastic's rules")
+def test_all_of_elastics_rules_give_the_same() -> None:
+    found = load_rules([Path(os.environ["DETECTION_RULES"]) / "rules" / "linux"])
+    rules = tuple(runnable(found, catalogue()).rules)
+    assert len(rules) > 100
+    for log in LOGS:
+        expected = alerts_of(log, rules, exhaustive=True)
+        assert alerts_of(log, rules) == expected
+        with in_pieces(5000, 7000):
+            assert alerts_of(log, rules, jobs=2) == expected
 
 
 def test_it_is_no_comparison_of_nothing() -> None:

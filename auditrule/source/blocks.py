@@ -65,8 +65,9 @@ def read_blocks(
             begin = buffer.index(b"\n", 1)
             _drop(counts, dropped + begin - 1)
             dropped = 0
-        if begin < end:
-            yield _without_overlong(buffer, begin, end, max_line, counts)
+        lines = _without_overlong(buffer, begin, end, max_line, counts)
+        if lines[1] < lines[2]:
+            yield lines
         view[: have - end] = view[end:have]
         have -= end
     if dropped:
@@ -74,7 +75,7 @@ def read_blocks(
     elif have > 1:
         buffer[have : have + 1] = b"\n"
         lines = _without_overlong(buffer, 0, have, max_line, counts)
-        if lines[2] > 0:
+        if lines[1] < lines[2]:
             yield lines
     if error is not None:
         raise error

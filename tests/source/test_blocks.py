@@ -66,7 +66,7 @@ def test_what_was_read_before_the_disk_failed_comes_first() -> None:
     stream = Reads([b"one\ntw", b"o\nthree"], fails=True)
     blocks = read_blocks(stream)  # type: ignore[arg-type]
     found = []
-    for _ in range(2):
+    for _ in range(3):
         block, begin, end = next(blocks)
         found += bytes(block[begin + 1 : end]).split(b"\n")
     with pytest.raises(SourceError, match="the disk fails"):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A checkpoint that takes long is written seldom: it is to take a fiftieth of the time at most,
-# unless that would be less often than this.
-_SHARE = 50
+# A checkpoint that takes long is written seldom, since alerts wait for it: it is to take less than
+# a hundredth of the time, unless that would be less often than this.
+_SHARE = 150
 _MOST_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # Of so many facts the last are kept as they are: an end may lie behind a child's exec by some, a
 # fork behind its child's end.
-MOST: Final = 8192
-_KEPT: Final = 1024
+MOST: Final = 2048
+_KEPT: Final = 512
 _NEVER: Final = 1 << 62
 # Of what was before these, a process has nothing left but its children.
 _BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 _MOST_KEPT = 16 << 10
 
 
+_PATH, _OTHERS = b"type=PATH ", (b"type=SYSCALL ", b"type=EXECVE ", b"type=CWD ")
+
+
 class RecordedImage:
     """The image that the records of an exec tell of.
 
-    `lines` are the records, the SYSCALL record first, and perhaps some of other events between
-    them. With `exhaustive`, the grammar reads them.
+    `lines` are its records, the SYSCALL record first, without what an image does not need; records
+    of other events may stand between them. With `exhaustive`, the grammar reads them, all.
     """
 
     __slots__ = ("_exe", "_exhaustive", "_is_exe_known", "lines")
 
     def __init__(self, lines: bytes, *, exhaustive: bool = False) -> None:
-        self.lines = lines
+        self.lines = lines if exhaustive else _needed(lines)
         self._exhaustive = exhaustive
         self._exe: str | None = None
         self._is_exe_known = False
@@ -64,6 +67,21 @@ class RecordedImage:
             if isinstance(deed, Exec):
                 return deed.caller
         raise TypeError("these are not the records of an exec")
+
+
+def _needed(lines: bytes) -> bytes:
+    """Return what an image needs of its records, which is less than half of them."""
+    if not lines.startswith(_OTHERS):
+        return lines
+    kept = []
+    for line in lines.split(b"\n"):
+        if line.startswith(_PATH):
+            # The end of its name, where that is quoted.
+            end = line.find(b'" inode=')
+            kept.append(line[: end + 1] if end > 0 else line)
+        elif line.startswith(_OTHERS):
+            kept.append(line)
+    return b"\n".join(kept)
 
 
 def image_of(deed: Exec) -> Image:

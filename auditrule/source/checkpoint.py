@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from auditrule.source.errors import plain_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
 
@@ -30,6 +30,7 @@ _VERSION = 2
 _NAME = "checkpoint"
 _LOCK = "lock"
 _LONGEST_HEADER = 1000
+_AT_ONCE = 1000
 _TRIES = 20
 _PAUSE = 0.05
 
@@ -145,12 +146,13 @@ class StateFolder:
         self._take_again()
         file = self.file(source)
         new = file.with_name(f"{file.name}.new")
-        data = _pack(state)
+        pieces = _pack(state)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -197,15 +199,38 @@ def _holder(path: Path) -> str:
     return f", process {text}" if text.isdecimal() else ""
 
 
-def _pack(state: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(state, separators=(",", ":")).encode("ascii")
+def _pack(state: Mapping[str, Any]) -> list[bytes]:
+    pieces = list(_pieces(state))
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
     header = {
         "format": _FORMAT,
         "version": _VERSION,
-        "bytes": len(payload),
-        "sha256": hashlib.sha256(payload).hexdigest(),
+        "bytes": sum(map(len, pieces)),
+        "sha256": digest.hexdigest(),
     }
-    return json.dumps(header).encode("ascii") + b"\n" + payload
+    return [json.dumps(header).encode("ascii") + b"\n", *pieces]
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    """Give a value as JSON, in pieces: written at once, ten megabytes take thirty meanwhile."""
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        before = b"{"
+        for name, each in value.items():
+            yield before + json.dumps(name).encode("ascii") + b":"
+            yield from _pieces(each)
+            before = b","
+        yield b"}" if value else b"{}"
+    elif isinstance(value, list) and len(value) > _AT_ONCE:
+        before = b"["
+        for begin in range(0, len(value), _AT_ONCE):
+            part = json.dumps(value[begin : begin + _AT_ONCE], separators=(",", ":"))
+            yield before + part[1:-1].encode("ascii")
+            before = b","
+        yield b"]"
+    else:
+        yield json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def _unpack(data: bytes) -> dict[str, Any]:

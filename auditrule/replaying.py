@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
+from auditrule.parallel import in_order
 from auditrule.pipeline import conclude, detect
 from auditrule.reader import Counts, DocumentReader
 from auditrule.screening import ScreenedFile, text_from
@@ -19,21 +21,34 @@ from auditrule.source.archive import open_log
 from auditrule.source.blocks import read_blocks
 from auditrule.source.errors import SourceError
 from auditrule.source.lines import LineCounts
+from auditrule.source.logset import LogSets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from auditrule.alerts.model import Alert
     from auditrule.audit.asked import Asked
     from auditrule.reader import Fields
     from auditrule.rules.detector import Detector
     from auditrule.source.archive import LogStream
-    from auditrule.source.logset import LogSet, LogSets
+    from auditrule.source.logset import LogSet
 
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How the reading of a set ended in a process of its own."""
+
+    counts: Counts
+    problems: list[tuple[Path, str]]
+    overlong: int
+    dropped: Counter[str]
+    size: int
 
 
 class Replay:
@@ -42,7 +57,8 @@ class Replay:
     Each set is a host's log of its own: its processes are nobody else's parents. `host` names the
     host where the log does not. Documents outside of `since` (included) to `until` (excluded) are
     left out, yet known as parents. With `exhaustive`, the grammar reads every record, which gives
-    the same and takes ten times as long. `jobs` processes screen large files. `on_progress` is told
+    the same and takes ten times as long. Up to `jobs` processes read sets, or, where there is one
+    set, screen its large files. `on_progress` is told
     how many stored bytes have been read.
 
     A file that cannot be read, or only in part, does not keep the others from being read: it is
@@ -66,12 +82,14 @@ class Replay:
         self._since = since
         self._until = until
         self._exhaustive = exhaustive
-        self._jobs = 1 if exhaustive else jobs
+        self._jobs = jobs
         self._on_progress = on_progress
         self._bytes_done = 0
         self._lines = LineCounts()
         self.counts = Counts()
         self.problems: list[SourceError] = []
+        self.dropped: Counter[str] = Counter()
+        """How many open sequences were given up, by the rule's id."""
 
     @property
     def overlong(self) -> int:
@@ -89,13 +107,49 @@ class Replay:
         What one host did is not taken as part of another's sequence.
         """
         seen: set[str] = set()
-        for log in self._logs.sets:
+        for alert in self._all_alerts(detector):
+            if alert.id not in seen:
+                seen.add(alert.id)
+                self.counts.alerts += 1
+                yield alert
+
+    def _all_alerts(self, detector: Detector) -> Iterator[Alert]:
+        sets = self._logs.sets
+        if self._jobs > 1 and len(sets) > 1:
+            yield from self._alerts_of_processes(detector)
+            return
+        for log in sets:
             documents = self._documents_of(log, detector.asked)
-            for alert in chain(detect(documents, detector), conclude(detector)):
-                if alert.id not in seen:
-                    seen.add(alert.id)
-                    self.counts.alerts += 1
-                    yield alert
+            yield from detect(documents, detector)
+            yield from conclude(detector)
+        self.dropped += Counter(detector.dropped)
+
+    def _alerts_of_processes(self, detector: Detector) -> Iterator[Alert]:
+        """Yield the alerts of each set, which a process of its own reads, in the sets' order."""
+        tasks = [partial(self._in_process, log, detector) for log in self._logs.sets]
+        for _, result in in_order(tasks, self._jobs):
+            if isinstance(result, _Outcome):
+                self.counts.add(result.counts)
+                self.problems += [SourceError(path, reason) for path, reason in result.problems]
+                self._lines.overlong += result.overlong
+                self.dropped += result.dropped
+                self._bytes_done += result.size
+                self._tell_progress(self._bytes_done)
+            else:
+                yield result
+
+    def _in_process(self, log: LogSet, detector: Detector) -> Iterator[Alert | _Outcome]:
+        alone = Replay(
+            LogSets((log,), ()),
+            host=self._host,
+            since=self._since,
+            until=self._until,
+            exhaustive=self._exhaustive,
+        )
+        yield from alone.alerts(detector)
+        counts = replace(alone.counts, alerts=0)
+        problems = [(error.path, error.reason) for error in alone.problems]
+        yield _Outcome(counts, problems, alone.overlong, alone.dropped, log.size)
 
     def _documents_of(self, log: LogSet, asked: Asked | None = None) -> Iterator[Fields]:
         reader = DocumentReader(
@@ -119,7 +173,7 @@ class Replay:
         for file in log.files:
             try:
                 with open_log(file.path) as stream:
-                    if self._jobs > 1 and stream.size >= _LARGE:
+                    if self._jobs > 1 and stream.size >= _LARGE and not self._exhaustive:
                         yield from self._read_with_help(stream, reader)
                     for block, begin, end in read_blocks(stream, counts=self._lines):
                         yield from reader.read_block(block, begin, end)

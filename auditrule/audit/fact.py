@@ -20,11 +20,13 @@ Text: TypeAlias = "bytes | tuple[int, int]"
 """Records, or where in a file they begin and end."""
 
 Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, int, Text, bytes]"
-"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT, BY), a plain tuple, as there are
-ten thousand a second of them. The numbers of processes are as the log writes them, CHILD is empty but
-for a fork, AT is where in its block the event was complete, and TEXT holds its records, the SYSCALL
-record first, without a newline at the end; of an end, or of a thread, no more than the header. BY tells of a fork by what it
-was made, and is the same for the same."""
+"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT, BY).
+
+It is a plain tuple, as there are ten thousand a second of them. The numbers of processes are as the
+log writes them; CHILD is empty but for a fork. AT is where in its block the event was complete.
+TEXT holds its records, the SYSCALL record first, without a newline at the end; of an end, no more
+than the header. BY tells of a fork by what it was made, and is the same for the same.
+"""
 
 AT: Final = 0
 WHAT: Final = 1

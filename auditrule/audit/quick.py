@@ -29,7 +29,8 @@ _CALL_BEGIN = re.compile(
     r" a0=([0-9a-f]+) a1=([0-9a-f]+) a2=([0-9a-f]+) a3=([0-9a-f]+) items=([0-9]+)"
     r" ppid=([0-9]+) pid=([0-9]+) auid=([0-9]+) uid=([0-9]+) gid=([0-9]+) euid=([0-9]+)"
     r" suid=([0-9]+) fsuid=([0-9]+) egid=([0-9]+) sgid=([0-9]+) fsgid=([0-9]+)"
-    r" tty=([^ \"{\x1d]+) ses=([0-9]+) comm=(\"[^\"\x1d]*\"|[0-9A-F]+) exe=(\"[^\"\x1d]*\"|[0-9A-F]+)"
+    r" tty=([^ \"{\x1d]+) ses=([0-9]+)"
+    r" comm=(\"[^\"\x1d]*\"|[0-9A-F]+) exe=(\"[^\"\x1d]*\"|[0-9A-F]+)"
     r"(?=[ \x1d]|\Z)"
 )
 _PATH_NAMES = ["item", "name"]

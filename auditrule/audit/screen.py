@@ -70,7 +70,9 @@ class Screen:
         self._last = b"\n%stype=PROCTITLE msg=audit(%%s):" % prefix.replace(b"%", b"%%")
         self._asked = asked
 
-    def read(self, block: Block, start: int, end: int) -> tuple[list[Fact], int]:
+    def read(  # noqa: C901 - one loop, in which a call would cost as much as a turn
+        self, block: Block, start: int, end: int
+    ) -> tuple[list[Fact], int]:
         r"""Return what block[start:end] says, in order, and how far that holds.
 
         The block holds whole lines, each behind a b"\n": one stands at `start` and one at `end`.

@@ -148,6 +148,18 @@ def replay(
             "the alerts are the same.",
         ),
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            help="How many processes read: logs of different hosts each by its own, a large file "
+            "by all of them; as many as there are processors unless told.",
+            show_default=False,
+        ),
+    ] = None,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -171,6 +183,7 @@ def replay(
         until=_time(until, "--until"),
         host=host,
         exhaustive=exhaustive,
+        jobs=jobs or len(os.sched_getaffinity(0)),
         progress=progress,
     )
     raise typer.Exit(0 if ok else 1)

@@ -12,6 +12,7 @@ import typer
 
 from auditrule.alerts.sink import FileSink, StreamSink
 from auditrule.ecs.catalogue import catalogue
+from auditrule.parallel import TaskError
 from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
 from auditrule.rules.runnable import runnable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from auditrule.alerts.model import Alert
     from auditrule.rules.ruleset import RuleSet
     from auditrule.source.logset import LogSets
+
+
+_DRAWN_SECONDS = 0.1
 
 
 class _TextSink:
@@ -53,6 +57,7 @@ def run_replay(
     until: datetime | None,
     host: str | None,
     exhaustive: bool,
+    jobs: int,
     progress: bool | None,
 ) -> bool:
     """Replay `logs`, write the alerts, and tell whether all went well."""
@@ -71,12 +76,16 @@ def run_replay(
             since=since,
             until=until,
             exhaustive=exhaustive,
+            jobs=jobs,
             on_progress=on_progress,
         )
         with _writer(output, output_format) as write:
-            for alert in replay.alerts(detector):
-                write(alert)
-    for rule_id, count in detector.dropped.items():
+            try:
+                for alert in replay.alerts(detector):
+                    write(alert)
+            except TaskError as error:
+                raise _failure(str(error)) from None
+    for rule_id, count in replay.dropped.items():
         typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)
     if replay.counts.records and not replay.counts.execs:
         typer.echo("no program starts in these logs: auditd has to record execve", err=True)
@@ -180,9 +189,20 @@ def _progress(logs: LogSets, asked: bool | None) -> Iterator[Callable[[int], Non
     )
 
     columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # Without a thread that draws it: processes are forked meanwhile.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
         task = bar.add_task("replay", total=logs.size)
-        yield lambda done: bar.update(task, completed=done)
+        drawn = 0.0
+
+        def show(done: int) -> None:
+            nonlocal drawn
+            now = time.monotonic()
+            is_due = now - drawn > _DRAWN_SECONDS
+            drawn = now if is_due else drawn
+            bar.update(task, completed=done, refresh=is_due)
+
+        yield show
 
 
 def _failure(text: str) -> typer.Exit:

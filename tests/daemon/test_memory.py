@@ -114,9 +114,9 @@ def test_a_state_that_takes_long_is_kept_seldom(
     assert memory.due_in() == 0
     memory.keep(lambda: LEFT)
     assert memory.due_in() == 1
-    took = 0.5
+    took = 0.2
     memory.keep(lambda: LEFT)
-    assert memory.due_in() == 25
+    assert memory.due_in() == 30
     took = 60
     memory.keep(lambda: LEFT)
     assert memory.due_in() == 60

@@ -47,8 +47,8 @@ def in_order(
             each.end()
 
 
-class _Task:
-    def __init__(self, task: Callable[[], Iterable[object]], others: Iterable[BinaryIO]) -> None:
+class _Task(Generic[Result]):
+    def __init__(self, task: Callable[[], Iterable[Result]], others: Iterable[BinaryIO]) -> None:
         # What is buffered must not be written by each of them.
         sys.stdout.flush()
         sys.stderr.flush()

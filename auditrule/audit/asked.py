@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MOST_KNOWN = 10_000
+_BEHIND_ID = len("(): item=0 name=")
 # Arguments that are all there, all quoted, none in pieces: what they hold, these bytes hold.
 _PLAIN_ARGUMENTS = re.compile(rb'argc=[0-9]+((?: a[0-9]+="[^"\n\x1d]*")*)(?=\n|\Z)')
 
@@ -31,8 +32,8 @@ class Asked:
             name.encode("ascii"): None if texts is None else _like_one_of(texts)
             for name, texts in programs.items()
         }
-        # What is known of paths: whether a program that has it may be one of these.
-        self._known: dict[bytes, bool] = {}
+        # By which names a program of two paths may be asked about.
+        self._known: dict[tuple[bytes, bytes], tuple[bytes, ...]] = {}
 
     def may_be(self, text: bytes, at_id: bytes) -> bool:
         """Tell whether the exec with these records may be one of the programs; if in doubt, it may.
@@ -43,29 +44,35 @@ class Asked:
         begin = text.rfind(b" exe=", 0, text.find(b"\n")) + 5
         exe = text[begin : text.find(b" ", begin)]
         # Should it be a script, its first path is its name.
-        begin = text.find(b"(%s): item=0 name=" % at_id) + len(at_id) + 16
+        begin = text.find(b"(%s): item=0 name=" % at_id) + len(at_id) + _BEHIND_ID
         path = text[begin : text.find(b" ", begin)]
-        if not (self._knows(exe) or self._knows(path)):
+        programs = self._known.get((exe, path))
+        if programs is None:
+            programs = self._look_at(exe, path)
+        if not programs:
             return False
         arguments = _arguments(text, at_id)
-        if arguments is None:
-            return True
-        return any(self._may_have(arguments, token) for token in (exe, path) if self._knows(token))
+        return arguments is None or any(self._may_have(arguments, name) for name in programs)
 
-    def _may_have(self, arguments: bytes, token: bytes) -> bool:
-        name = token.strip(b'"').rpartition(b"/")[2].lower()
+    def _look_at(self, exe: bytes, path: bytes) -> tuple[bytes, ...]:
+        """Return the names by which a program of these paths may be asked about."""
+        found = tuple(_name(token) for token in (exe, path) if self._may_be_called(token))
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[exe, path] = found
+        return found
+
+    def _may_have(self, arguments: bytes, name: bytes) -> bool:
         like = self._arguments.get(name)
         return like is None or like.search(arguments) is not None
 
-    def _knows(self, token: bytes) -> bool:
-        known = self._known.get(token)
-        if known is None:
-            quoted = len(token) > 1 and token[:1] == token[-1:] == b'"'
-            known = not quoted or may_be_called(token[1:-1], self.names)
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[token] = known
-        return known
+    def _may_be_called(self, token: bytes) -> bool:
+        quoted = len(token) > 1 and token[:1] == token[-1:] == b'"'
+        return not quoted or may_be_called(token[1:-1], self.names)
+
+
+def _name(token: bytes) -> bytes:
+    return token.strip(b'"').rpartition(b"/")[2].lower()
 
 
 def _arguments(text: bytes, at_id: bytes) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from auditrule.audit.boot import BootWatch
 from auditrule.audit.fact import (
     ASKED,
+    CHILD,
     EXEC,
     FORK,
     PID,
@@ -24,7 +25,14 @@ from auditrule.audit.fact import (
     fact_of,
     time_of,
 )
-from auditrule.audit.process import Exec, Fork, Start, basename, read_process_event
+from auditrule.audit.process import (
+    Exec,
+    Fork,
+    Start,
+    basename,
+    quick_forker,
+    read_process_event,
+)
 from auditrule.audit.text import decode_text
 from auditrule.ecs.backlog import Backlog
 from auditrule.ecs.document import ECS_VERSION, Document, format_time
@@ -279,32 +287,34 @@ class DocumentMapper:
             ppid = int(fact[PPID]) if fact[PPID] else None
             table.exec(host, ProcessEntry(pid, image, None, time_of(text), fact[SERIAL], ppid))
         elif what == FORK:
-            deed = read_process_event(event_of(text, exhaustive=self._exhaustive))
-            if isinstance(deed, Fork):
-                self._fork(host, deed)
+            self._tell_fork(host, fact, text)
         elif what == THREAD:
             table.thread_made(host, pid)
         else:
             table.exit(host, pid, time_of(text), thread_only=what == THREAD_END)
 
-    def _fork(self, host: str | None, deed: Fork) -> None:
-        caller = deed.caller
-        image = None
-        # The record tells what the caller's exe is, which is its image unless that is a script:
-        # then comm is the script's name, cut, and not the interpreter's.
-        if caller.exe is not None and basename(caller.exe)[:_COMM_BYTES] == caller.comm:
-            exe = text(caller.exe)
-            image = Image(executable=exe, name=text(basename(caller.exe)), exe=exe)
-        owner = self._who(caller).owner
-        parent = ProcessEntry(
-            caller.pid, image, owner, deed.id.time_ms, deed.id.serial, caller.ppid
-        )
+    def _tell_fork(self, host: str | None, fact: Fact, record: bytes) -> None:
+        forker = None if self._exhaustive else quick_forker(record)
+        who = None if forker is None else self._known.get(forker.spelling)
+        if forker is not None and who is not None:
+            owner, time_ms = who.owner, forker.time_ms
+            exe, image = _forking(forker.exe, forker.comm)
+            may_be_thread = forker.call == "clone3"
+        else:
+            deed = read_process_event(event_of(record, exhaustive=self._exhaustive))
+            if not isinstance(deed, Fork):
+                return
+            owner, time_ms = self._who(deed.caller).owner, deed.id.time_ms
+            exe, image = _forking(deed.caller.exe, deed.caller.comm)
+            may_be_thread = deed.is_thread is None
+        ppid = int(fact[PPID]) if fact[PPID] else None
+        parent = ProcessEntry(int(fact[PID]), image, owner, time_ms, fact[SERIAL], ppid)
         self._table.fork(
             host,
             parent=parent,
-            child=deed.child,
-            may_be_thread=deed.is_thread is None,
-            exe=text(caller.exe),
+            child=int(fact[CHILD]),
+            may_be_thread=may_be_thread,
+            exe=exe,
         )
 
     def _who(self, caller: Caller) -> _Who:
@@ -435,9 +445,21 @@ class DocumentMapper:
         return self._names.group(gid)
 
 
-def _refuse(text: Text) -> bytes:
-    if isinstance(text, bytes):
-        return text
+@lru_cache(maxsize=1000)
+def _forking(exe: bytes | None, comm: bytes | None) -> tuple[str | None, Image | None]:
+    """Return a forking process's file, and its image where the fork's record tells it.
+
+    It is the file, unless that is a script's interpreter: then comm is the script's name, cut.
+    """
+    path = text(exe)
+    if exe is None or basename(exe)[:_COMM_BYTES] != comm:
+        return path, None
+    return path, Image(executable=path, name=text(basename(exe)), exe=path)
+
+
+def _refuse(place: Text) -> bytes:
+    if isinstance(place, bytes):
+        return place
     raise TypeError("no file is open whose records a fact could name")
 
 

@@ -371,7 +371,7 @@ class DocumentMapper:
             "pid": caller.pid,
             "entity_id": _entity_id(host, caller.pid, event_id.time_ms, event_id.serial),
             "start": time,
-            **_image_fields(image_of(deed)),
+            **_present(_image_fields(image_of(deed))),
             **who.process,
         }
         if caller.ppid is not None:

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,7 @@ class TaskError(Exception):
 
 def in_order(
     tasks: Iterable[Callable[[], Iterable[Result]]], jobs: int
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Yield the results of each task with its number: those of the first task first.
 
     At most `jobs` run at once, each in a process of its own, which holds back what nobody takes

@@ -17,11 +17,12 @@ from auditrule.parallel import in_order
 from auditrule.pipeline import conclude, detect
 from auditrule.reader import Counts, DocumentReader
 from auditrule.screening import ScreenedFile, text_from
-from auditrule.source.archive import open_log
+from auditrule.source.archive import LogStream, open_log
 from auditrule.source.blocks import read_blocks
 from auditrule.source.errors import SourceError
 from auditrule.source.lines import LineCounts
 from auditrule.source.logset import LogSets
+from auditrule.unpacking import UnpackedLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from auditrule.audit.asked import Asked
     from auditrule.reader import Fields
     from auditrule.rules.detector import Detector
-    from auditrule.source.archive import LogStream
-    from auditrule.source.logset import LogSet
+    from auditrule.source.logset import LogFile, LogSet
 
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
+_LARGE_ARCHIVE = 1 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Replay:
     host where the log does not. Documents outside of `since` (included) to `until` (excluded) are
     left out, yet known as parents. With `exhaustive`, the grammar reads every record, which gives
     the same and takes ten times as long. Up to `jobs` processes read sets, or, where there is one
-    set, screen its large files. `on_progress` is told
+    set, screen its large files and unpack its archives. `on_progress` is told
     how many stored bytes have been read.
 
     A file that cannot be read, or only in part, does not keep the others from being read: it is
@@ -172,8 +173,8 @@ class Replay:
     def _read(self, log: LogSet, reader: DocumentReader) -> Iterator[Fields]:
         for file in log.files:
             try:
-                with open_log(file.path) as stream:
-                    if self._jobs > 1 and stream.size >= _LARGE and not self._exhaustive:
+                with self._open(file) as stream:
+                    if isinstance(stream, LogStream) and self._may_be_screened(stream):
                         yield from self._read_with_help(stream, reader)
                     for block, begin, end in read_blocks(stream, counts=self._lines):
                         yield from reader.read_block(block, begin, end)
@@ -183,6 +184,16 @@ class Replay:
                 _log.error("%s", error)
             self._bytes_done += file.size
         yield from reader.finish()
+
+    def _open(self, file: LogFile) -> LogStream | UnpackedLog:
+        stream = open_log(file.path)
+        if self._jobs > 1 and stream.codec is not None and file.size >= _LARGE_ARCHIVE:
+            stream.close()
+            return UnpackedLog(file.path)
+        return stream
+
+    def _may_be_screened(self, stream: LogStream) -> bool:
+        return self._jobs > 1 and stream.size >= _LARGE and not self._exhaustive
 
     def _read_with_help(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
         """Read what other processes can screen of a file; the stream is left behind it."""

@@ -50,7 +50,7 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
 def test_whoever_takes_no_more_leaves_no_process_behind() -> None:
     results = in_order([of(0, 1_000_000), of(1, 1_000_000)], 2)
     children = {next(results)[1][2]}
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     for pid in children:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -110,6 +110,20 @@ def test_a_line_that_is_too_long_and_one_without_its_newline(
     in_parts(monkeypatch, size)
     for jobs in (2, 5):
         assert alerts_and_counts([log], jobs) == one
+
+
+@pytest.mark.parametrize("size", [1.0, 0.5])
+def test_an_archive_is_unpacked_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: float
+) -> None:
+    good = (FIXTURES / "logs" / "dpkg.enriched.clone.log").read_bytes()
+    packed = gzip.compress(good)
+    (tmp_path / "audit.log.gz").write_bytes(packed[: int(size * len(packed))])
+    one = alerts_and_counts([tmp_path / "audit.log.gz"], 1)
+    assert one[0]
+    assert bool(one[2]) is (size < 1)
+    monkeypatch.setattr(replaying, "_LARGE_ARCHIVE", 0)
+    assert alerts_and_counts([tmp_path / "audit.log.gz"], 2) == one
 
 
 def test_an_empty_log_has_no_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

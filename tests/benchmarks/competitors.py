@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REPLAY = "`auditrule replay`, bundled rule"
+ALONE = "`auditrule replay --jobs 1`, bundled rule"
 MANY = "`auditrule replay`, all rules given"
 REPLAY_GZ = "`auditrule replay` of the log as gz"
 UNPACKED = "`zcat`, then `auditrule replay`"
@@ -55,7 +56,7 @@ def find(log: Path, packed: Path, rules: Sequence[Path], folder: Path) -> Field:
     `packed` is the same log as gz, `rules` are the many rules, if any. `folder` is where commands
     write to.
     """
-    commands = [replay(log, folder)]
+    commands = [replay(log, folder), replay(log, folder, name=ALONE, options=("--jobs", "1"))]
     if rules:
         commands.append(replay(log, folder, name=MANY, rules=rules))
     commands += [replay(packed, folder, name=REPLAY_GZ), _unpacked(packed, folder)]
@@ -76,10 +77,17 @@ def others(log: Path, folder: Path) -> Field:
     return Field(tuple(found), tuple(missing), tuple(versions))
 
 
-def replay(log: Path, folder: Path, *, name: str = REPLAY, rules: Sequence[Path] = ()) -> Command:
+def replay(
+    log: Path,
+    folder: Path,
+    *,
+    name: str = REPLAY,
+    rules: Sequence[Path] = (),
+    options: Sequence[str] = (),
+) -> Command:
     """Return our own replay of `log`, with the bundled rule unless there are others."""
     scratch = folder / "ours"
-    return Command(name, auditrule(*_replay(log, scratch, rules)), scratch)
+    return Command(name, auditrule(*_replay(log, scratch, rules), *options), scratch)
 
 
 def _replay(log: Path, scratch: Path, rules: Sequence[Path] = ()) -> list[str]:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from auditrule.audit.reassembly import Reassembler
+from auditrule.ecs.backlog import MANY
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
@@ -159,6 +160,7 @@ class Replay:
                 table=ProcessTable(),
                 host=HostIdentity(name=self._host),
                 exhaustive=self._exhaustive,
+                most_waiting=MANY,
             ),
             asked=None if self._exhaustive else asked,
             exhaustive=self._exhaustive,

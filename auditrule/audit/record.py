@@ -95,7 +95,7 @@ class Record:
 
         NULs before it (a file that lost power as it grew) and a carriage return behind it (a log
         that went through Windows) are no part of it. `exhaustive` has the grammar read all of it,
-        which takes forty times as long and gives the same. Raises RecordError where the line is no
+        which takes many times as long and gives the same. Raises RecordError where the line is no
         record.
         """
         line = line.lstrip(b"\0").removesuffix(b"\r")

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from auditrule.audit.fact import Fact, Text
 
-# Of so many facts the last are kept as they are: an end may lie behind a child's exec by some, a
-# fork behind its child's end.
-MOST: Final = 2048
-_KEPT: Final = 512
+FEW: Final = 2048
+"""How many facts wait where nobody is to wait for them to be told."""
+MANY: Final = 8192
+"""How many wait where time does not matter, but work: the more of them have ended together."""
 _NEVER: Final = 1 << 62
 # Of what was before these, a process has nothing left but its children.
 _BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})
@@ -65,12 +65,14 @@ class Teller(Protocol):
 class Backlog:
     """The facts of one host, in order.
 
-    The `teller` is told of those that matter. `logged` tells whether forks and ends had been logged
-    before the first of them.
+    The `teller` is told of those that matter, when there are `most`. The last quarter is left as it
+    is: an end may lie behind a child's exec by some, a fork behind its child's end. `logged` tells
+    whether forks and ends had been logged before the first of them.
     """
 
-    def __init__(self, teller: Teller, logged: Logged = (False, False)) -> None:
+    def __init__(self, teller: Teller, logged: Logged = (False, False), *, most: int = FEW) -> None:
         self._teller = teller
+        self._most = most
         self.share = 1
         """Of how many backlogs this is one: the limits are for all of them."""
         self._facts: list[Fact] = []
@@ -91,7 +93,7 @@ class Backlog:
     def note(self, facts: Sequence[Fact]) -> None:
         """Take the facts that come next."""
         begin, end = 0, len(facts)
-        most, most_bytes = max(MOST // self.share, 16), MOST_BYTES // self.share
+        most, most_bytes = max(self._most // self.share, 16), MOST_BYTES // self.share
         while begin < end:
             stop = min(end, begin + max(most - len(self._facts), 1))
             for n in range(begin, stop):
@@ -107,7 +109,7 @@ class Backlog:
             if self._size > most_bytes:
                 self.shrink(0)
             elif len(self._facts) >= most:
-                self.shrink(_KEPT // self.share)
+                self.shrink(most // 4)
 
     def settle(self, pid: int) -> None:
         """Tell all that there is of a process, and of those that it comes from."""
@@ -151,8 +153,9 @@ class Backlog:
         self._drop(len(self._facts))
         self._ended.clear()
 
-    def shrink(self, keep: int = _KEPT) -> None:
+    def shrink(self, keep: int | None = None) -> None:
         """Tell what matters of all but the last facts, and drop them."""
+        keep = self._most // 4 if keep is None else keep
         facts = self._facts
         count = max(0, len(facts) - keep)
         old = facts[:count]

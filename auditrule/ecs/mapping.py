@@ -34,7 +34,7 @@ from auditrule.audit.process import (
     read_process_event,
 )
 from auditrule.audit.text import decode_text
-from auditrule.ecs.backlog import Backlog
+from auditrule.ecs.backlog import FEW, Backlog
 from auditrule.ecs.document import ECS_VERSION, Document, format_time
 from auditrule.ecs.ids import stable_id
 from auditrule.ecs.process import Image, Owner, ProcessEntry
@@ -132,7 +132,8 @@ class DocumentMapper:
     `map` takes events in the order of their completion and returns the document of each program
     that started; forks and exits go to the process table only. A `node=` in the log names the
     host; without one, `host` does. Names of users come from an ENRICHED log, else from `names`.
-    With `exhaustive`, the grammar reads the records of other processes, too.
+    With `exhaustive`, the grammar reads the records of other processes, too. Of facts about
+    processes, `most_waiting` wait to be asked for (auditrule.ecs.backlog).
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class DocumentMapper:
         host: HostIdentity | None = None,
         names: Names | None = None,
         exhaustive: bool = False,
+        most_waiting: int = FEW,
     ) -> None:
         self._table = table
         self._host = host or HostIdentity()
@@ -152,6 +154,7 @@ class DocumentMapper:
         """Loads the records that facts name by their place."""
         table.before_asking = self._settle
         self._exhaustive = exhaustive
+        self._most_waiting = most_waiting
         # Few users run all programs.
         self._known: dict[tuple[bytes, bytes], _Who] = {}
         self._lookups = 0
@@ -257,7 +260,8 @@ class DocumentMapper:
         backlog = self._backlogs.get(host)
         if backlog is None:
             teller = _Teller(self, host)
-            backlog = self._backlogs[host] = Backlog(teller, self._table.logged(host))
+            logged = self._table.logged(host)
+            backlog = self._backlogs[host] = Backlog(teller, logged, most=self._most_waiting)
             for each in self._backlogs.values():
                 each.share = len(self._backlogs)
         return backlog

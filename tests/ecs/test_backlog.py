@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditrule.audit.fact import CHILD, END, EXEC, FORK, PID, SERIAL, THREAD, THREAD_END, WHAT
-from auditrule.ecs import backlog as module
-from auditrule.ecs.backlog import Backlog
+from auditrule.ecs.backlog import FEW, MOST_BYTES, Backlog
 from auditrule.ecs.process import Image, Owner, ProcessEntry
 from auditrule.ecs.process_table import ProcessTable
 
@@ -96,24 +94,21 @@ def lives(draw: st.DrawFn) -> list[Fact]:
 def test_whoever_is_asked_for_is_known_as_if_all_had_been_told(
     facts: list[Fact], data: st.DataObject
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST", data.draw(st.integers(16, 30)))
-        patch.setattr(module, "_KEPT", data.draw(st.integers(0, 10)))
-        teller = Teller()
-        backlog = Backlog(teller)
-        begin = 0
-        while begin < len(facts):
-            end = data.draw(st.integers(begin + 1, len(facts)))
-            backlog.note(facts[begin:end])
-            begin = end
-            eager = all_told(facts[:end])
-            serial = facts[end - 1][SERIAL] + 1
-            for pid in data.draw(st.lists(st.integers(2, 12), max_size=3)):
-                backlog.settle(pid)
-                assert teller.knows(pid, serial) == eager.knows(pid, serial)
-        backlog.settle_all()
-        for pid in range(2, 12):
+    teller = Teller()
+    backlog = Backlog(teller, most=data.draw(st.integers(16, 30)))
+    begin, serial = 0, 1
+    while begin < len(facts):
+        end = data.draw(st.integers(begin + 1, len(facts)))
+        backlog.note(facts[begin:end])
+        begin = end
+        eager = all_told(facts[:end])
+        serial = facts[end - 1][SERIAL] + 1
+        for pid in data.draw(st.lists(st.integers(2, 12), max_size=3)):
+            backlog.settle(pid)
             assert teller.knows(pid, serial) == eager.knows(pid, serial)
+    backlog.settle_all()
+    for pid in range(2, 12):
+        assert teller.knows(pid, serial) == eager.knows(pid, serial)
     assert len(teller.told) == len(set(teller.told))
 
 
@@ -121,7 +116,7 @@ def test_processes_that_nobody_asks_about_are_never_told() -> None:
     teller = Teller()
     backlog = Backlog(teller)
     facts = [fact(EXEC, 2, 1)]
-    for serial in range(2, 2 * module.MOST, 3):
+    for serial in range(2, 2 * FEW, 3):
         child = 10 + serial
         facts += [
             fact(FORK, 2, serial, child=child),
@@ -131,17 +126,17 @@ def test_processes_that_nobody_asks_about_are_never_told() -> None:
     backlog.note(facts)
     # The shell, and each time its last fork, as that tells what it runs.
     assert len(teller.told) <= 5
-    assert len(backlog) < module.MOST
+    assert len(backlog) < FEW
     backlog.settle(2)
-    assert teller.knows(2, 3 * module.MOST) == ("exec 1", STEP_MS)
+    assert teller.knows(2, 3 * FEW) == ("exec 1", STEP_MS)
 
 
 def test_where_ends_are_not_logged_all_are_known() -> None:
     teller = Teller()
     backlog = Backlog(teller)
-    backlog.note([fact(EXEC, pid, pid) for pid in range(2, 2 * module.MOST)])
+    backlog.note([fact(EXEC, pid, pid) for pid in range(2, 2 * FEW)])
     backlog.settle(2)
-    assert teller.knows(2, 3 * module.MOST) == ("exec 2", 2 * STEP_MS)
+    assert teller.knows(2, 3 * FEW) == ("exec 2", 2 * STEP_MS)
 
 
 def test_many_forks_deep_is_no_depth() -> None:
@@ -159,7 +154,7 @@ def test_many_forks_deep_is_no_depth() -> None:
 def test_long_records_do_not_wait() -> None:
     teller = Teller()
     backlog = Backlog(teller)
-    size = module.MOST_BYTES // 4
+    size = MOST_BYTES // 4
     for pid in range(2, 12):
         backlog.note([(*fact(EXEC, pid, pid)[:6], b"x" * size, b"")])
         assert len(backlog) <= 4

@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, BinaryIO
 
-from auditrule.audit.fact import AT, EXEC, FORK, MIXED
+from auditrule.audit.fact import AT
 from auditrule.reader import ScreenedPart
 from auditrule.source.lines import MAX_LINE
 
@@ -146,8 +146,7 @@ class ScreenedFile:
         segments = []
         at = begin
         while at < end:
-            facts, stop = self._screen.read(block, at, end)
-            facts = [_placed(fact, first) for fact in facts]
+            facts, stop = self._screen.read(block, at, end, base=first)
             segments.append((at + first, block.count(b"\n", at, stop), facts, stop + first))
             # The line there is to be looked at; where that ends, only whoever does so will know.
             at = block.find(b"\n", stop + 1, end)
@@ -204,17 +203,6 @@ def text_from(fd: int, text: Text) -> bytes:
         return text
     begin, end = text
     return os.pread(fd, end - begin, begin)
-
-
-def _placed(fact: Fact, base: int) -> Fact:
-    """Return a fact as it is sent: places in the file, and its records by their place."""
-    at, what, pid, ppid, child, serial, text, by = fact
-    at += base
-    if what == EXEC and len(text) <= MIXED:
-        text = (at - len(text), at)
-    elif what == FORK:
-        text = (at + 1, at + 1 + len(text))
-    return (at, what, pid, ppid, child, serial, text, by)
 
 
 def _has_overlong(block: bytes, begin: int, end: int) -> bool:

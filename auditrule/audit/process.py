@@ -41,7 +41,7 @@ _WHOSE = re.compile(
     rb"( auid=[0-9]+ uid=[0-9]+ gid=[0-9]+ euid=[0-9]+ suid=[0-9]+ fsuid=[0-9]+ egid=[0-9]+"
     rb" sgid=[0-9]+ fsgid=[0-9]+ tty=[^ \"{\x1d]+ ses=[0-9]+) comm="
 )
-_FORKER = re.compile(
+_QUICK_CALLER = re.compile(
     rb"type=SYSCALL msg=audit\(([0-9]{1,11})\.([0-9]{3}):[0-9]{1,18}\): arch=([0-9a-f]{1,8})"
     rb" syscall=([0-9]{1,10}) success=yes exit=[0-9]+"
     rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=[0-9]+ ppid=[0-9]+ pid=[0-9]+"
@@ -183,8 +183,8 @@ class Fork:
     is_thread: bool | None
 
 
-class Forker(NamedTuple):
-    """Who makes a fork, as the caller's own fields of it: see Caller."""
+class QuickCaller(NamedTuple):
+    """Who makes a system call that succeeds, and when: see Caller."""
 
     time_ms: int
     call: str | None
@@ -202,17 +202,17 @@ class Exit:
     thread_only: bool
 
 
-def quick_forker(line: bytes) -> Forker | None:
-    """Return who makes the fork that a SYSCALL record tells of; None where it has to be read.
+def quick_caller(line: bytes) -> QuickCaller | None:
+    """Return who makes the call that a SYSCALL record tells of; None where it has to be read.
 
     It takes a fifth of the time of reading it.
     """
-    match = _FORKER.match(line)
+    match = _QUICK_CALLER.match(line)
     if match is None:
         return None
     seconds, millis, arch, number, whose, comm, exe = match.groups()
     _, _, enriched = line.partition(b"\x1d")
-    return Forker(
+    return QuickCaller(
         int(seconds) * 1000 + int(millis),
         syscall_name(int(arch, 16), int(number)),
         (whose, enriched),

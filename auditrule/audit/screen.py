@@ -31,7 +31,7 @@ from auditrule.audit.syscalls import Deed, calls_of, clone_flags_argument, deed
 
 if TYPE_CHECKING:
     from auditrule.audit.asked import Asked
-    from auditrule.audit.fact import Fact
+    from auditrule.audit.fact import Fact, Text
 
 Block: TypeAlias = bytes | bytearray
 
@@ -71,17 +71,21 @@ class Screen:
         self._asked = asked
 
     def read(  # noqa: C901 - one loop, in which a call would cost as much as a turn
-        self, block: Block, start: int, end: int
+        self, block: Block, start: int, end: int, base: int | None = None
     ) -> tuple[list[Fact], int]:
         r"""Return what block[start:end] says, in order, and how far that holds.
 
         The block holds whole lines, each behind a b"\n": one stands at `start` and one at `end`.
         What follows the returned place is to be read line by line, at least the first line of it.
+        With `base`, where the block begins in a file, facts have places in that file, and name
+        their records by these; but for long ones, and those that are asked for.
         """
         facts: list[Fact] = []
         execs: list[_Open] = []
         open_until = start
         cut, disorder, asked = end, False, self._asked
+        is_placed, base = base is not None, base or 0
+        text: Text
         for match in self._find(block, start, end):
             at = match.start()
             at_id, is_exec, is_clone, child, ends_process, flags, ppid, pid = match.groups()
@@ -90,7 +94,7 @@ class Screen:
                 if b"SYSCALL" in line or at < open_until:
                     cut = at
                     break
-                facts.append((at, LINE, b"", b"", b"", 0, line, b""))
+                facts.append((base + at, LINE, b"", b"", b"", 0, line, b""))
                 continue
             if at < open_until:
                 disorder = True
@@ -101,30 +105,36 @@ class Screen:
             if is_exec is not None:
                 last = self._last % at_id
                 done = block.find(last, at, min(end, at + _FARTHEST_END))
-                text = b"EOE" if done < 0 else bytes(block[at + 1 : done])
-                if len(text) > MIXED:
-                    text = own_records(text)
-                if b"EOE" in text:
+                records = b"EOE" if done < 0 else bytes(block[at + 1 : done])
+                if len(records) > MIXED:
+                    records = own_records(records)
+                if b"EOE" in records:
                     cut = at
                     break
-                what = ASKED if asked is None or asked.may_be(text, at_id) else EXEC
-                facts.append((done, what, pid, ppid, b"", serial, text, b""))
+                what, text = EXEC, records
+                if asked is None or asked.may_be(records, at_id):
+                    what = ASKED
+                elif is_placed and len(records) <= MIXED:
+                    text = (base + at + 1, base + done)
+                facts.append((base + done, what, pid, ppid, b"", serial, text, b""))
                 execs.append((at, done, pid, at_id))
                 open_until = max(open_until, done)
             elif child is not None:
                 line = bytes(block[at + 1 : _line_end(block, at + 1, end)])
+                text = (base + at + 1, base + at + 1 + len(line)) if is_placed else line
+                what = FORK
                 if is_clone is not None and int(flags, 16) & THREAD_FLAG:
-                    facts.append((at, THREAD, pid, ppid, child, serial, line, b""))
-                else:
-                    facts.append((at, FORK, pid, ppid, child, serial, line, made_by(line)))
+                    what = THREAD
+                by = made_by(line) if what == FORK else b""
+                facts.append((base + at, what, pid, ppid, child, serial, text, by))
             else:
                 what = THREAD_END if ends_process is None else END
-                facts.append((at, what, pid, ppid, b"", serial, _HEADER % at_id, b""))
+                facts.append((base + at, what, pid, ppid, b"", serial, _HEADER % at_id, b""))
         if cut < open_until:
             for each in reversed(execs):
                 if each[0] < cut <= each[1]:
                     cut = each[0]
-            facts = [fact for fact in facts if fact[AT] < cut]
+            facts = [fact for fact in facts if fact[AT] < base + cut]
         if disorder:
             facts.sort(key=itemgetter(AT))
         return facts, cut

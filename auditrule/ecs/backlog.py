@@ -10,7 +10,7 @@ When that happens depends on the facts alone, so the answers do, too.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -81,7 +81,9 @@ class Backlog:
         self._fork_at, self._end_at = (0 if known else _NEVER for known in logged)
         self._told: set[int] = set()
         # Where the facts of each process are, of those before `_indexed`.
-        self._of: dict[bytes, deque[int]] = {}
+        self._of: defaultdict[bytes, list[int]] = defaultdict(list)
+        # How many of them have been told, at the beginning.
+        self._begins: dict[bytes, int] = {}
         self._indexed = 0
         # Processes whose end has been told.
         self._ended: set[bytes] = set()
@@ -96,13 +98,11 @@ class Backlog:
         most, most_bytes = max(self._most // self.share, 16), MOST_BYTES // self.share
         while begin < end:
             stop = min(end, begin + max(most - len(self._facts), 1))
-            for n in range(begin, stop):
-                size = len(facts[n][TEXT])
-                if size > MIXED:
-                    self._size += size
-                    if self._size > most_bytes:
-                        stop = n + 1
-                        break
+            for n in _long(facts, begin, stop):
+                self._size += len(facts[n][TEXT])
+                if self._size > most_bytes:
+                    stop = n + 1
+                    break
             self._look_what_is_logged(facts[begin:stop])
             self._facts += facts[begin:stop]
             begin = stop
@@ -117,13 +117,10 @@ class Backlog:
         waiting: list[tuple[bytes, int]] = [(b"%d" % pid, len(self._facts))]
         while waiting:
             number, before = waiting[-1]
-            own = self._of.get(number, ())
-            while own and own[0] in self._told:
-                own.popleft()
-            if not own or own[0] >= before:
+            n = self._first_untold(number)
+            if n >= before:
                 waiting.pop()
                 continue
-            n = own[0]
             fact = self._facts[n]
             if fact[WHAT] == FORK:
                 other = fact[CHILD] if fact[PID] == number else fact[PID]
@@ -215,17 +212,19 @@ class Backlog:
 
     def _first_untold(self, pid: bytes) -> int:
         own = self._of.get(pid, ())
-        while own and own[0] in self._told:
-            own.popleft()
-        return own[0] if own else len(self._facts)
+        begin = self._begins.get(pid, 0)
+        while begin < len(own) and own[begin] in self._told:
+            begin += 1
+        self._begins[pid] = begin
+        return own[begin] if begin < len(own) else len(self._facts)
 
     def _index(self) -> None:
         of = self._of
-        for n in range(self._indexed, len(self._facts)):
-            fact = self._facts[n]
-            of.setdefault(fact[PID], deque()).append(n)
-            if fact[WHAT] == FORK and fact[CHILD] != fact[PID]:
-                of.setdefault(fact[CHILD], deque()).append(n)
+        for n, fact in enumerate(self._facts[self._indexed :], self._indexed):
+            pid, child = fact[PID], fact[CHILD]
+            of[pid].append(n)
+            if child and child != pid and fact[WHAT] == FORK:
+                of[child].append(n)
         self._indexed = len(self._facts)
 
     def _drop(self, count: int) -> None:
@@ -238,6 +237,7 @@ class Backlog:
         self._end_at = _earlier(self._end_at, count)
         self._told = {n - count for n in self._told if n >= count}
         self._of.clear()
+        self._begins.clear()
         self._indexed = 0
 
 
@@ -262,6 +262,14 @@ def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:
     numbers = chain.from_iterable((f[PPID], f[CHILD], f[PID]) for f in facts)
     mentioned = dict.fromkeys(reversed(list(numbers)))
     return [int(number) for number in reversed(mentioned) if number]
+
+
+def _long(facts: Sequence[Fact], begin: int, end: int) -> list[int]:
+    """Return which facts have long records; mostly none has."""
+    sizes = [len(fact[TEXT]) for fact in facts[begin:end]]
+    if max(sizes, default=0) <= MIXED:
+        return []
+    return [n for n, size in enumerate(sizes, begin) if size > MIXED]
 
 
 def _earlier(n: int, count: int) -> int:

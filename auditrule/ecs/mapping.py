@@ -30,7 +30,7 @@ from auditrule.audit.process import (
     Fork,
     Start,
     basename,
-    quick_forker,
+    quick_caller,
     read_process_event,
 )
 from auditrule.audit.text import decode_text
@@ -298,7 +298,7 @@ class DocumentMapper:
             table.exit(host, pid, time_of(text), thread_only=what == THREAD_END)
 
     def _tell_fork(self, host: str | None, fact: Fact, record: bytes) -> None:
-        forker = None if self._exhaustive else quick_forker(record)
+        forker = None if self._exhaustive else quick_caller(record)
         who = None if forker is None else self._known.get(forker.spelling)
         if forker is not None and who is not None:
             owner, time_ms = who.owner, forker.time_ms

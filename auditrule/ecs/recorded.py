@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from auditrule.audit.fact import event_of
-from auditrule.audit.process import Exec, read_process_event
+from auditrule.audit.process import Exec, quick_caller, read_process_event
 from auditrule.audit.text import decode_text
 from auditrule.ecs.process import Image, is_same_file
 
@@ -47,7 +47,9 @@ class RecordedImage:
     def exe(self) -> str | None:
         """The kernel's own word for it (``exe=``)."""
         if not self._is_exe_known:
-            self._exe, self._is_exe_known = text(self.caller().exe), True
+            quick = None if self._exhaustive else quick_caller(self.lines.partition(b"\n")[0])
+            self._exe = text(self.caller().exe if quick is None else quick.exe)
+            self._is_exe_known = True
         return self._exe
 
     def is_of(self, exe: str | None) -> bool:

@@ -17,7 +17,7 @@ from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import conclude, detect
-from auditrule.reader import DocumentReader
+from auditrule.reader import Counts, DocumentReader
 from auditrule.resources import bundled_rules
 from auditrule.rules import Detector, load_rules
 from auditrule.rules.runnable import runnable
@@ -86,7 +86,10 @@ def _parsed(line: bytes, *, exhaustive: bool = False) -> Record | RecordError:
 
 
 def pipeline(data: bytes) -> None:
-    """Any lines give documents or are counted; each record is in one event; nothing raises."""
+    """Any lines give documents or are counted; each record is in one event; nothing raises.
+
+    A screened block gives what each line by itself does, read by the grammar.
+    """
     lines = data.split(b"\n")
     reader = DocumentReader(
         reassembler=Reassembler(max_pending=3), mapper=DocumentMapper(table=ProcessTable())
@@ -101,6 +104,15 @@ def pipeline(data: bytes) -> None:
     for alert in [*detect(documents, detector), *conclude(detector)]:
         assert alert.id
     _reassemble(lines)
+    assert _read(data) == _read(data, exhaustive=True)
+
+
+def _read(data: bytes, *, exhaustive: bool = False) -> tuple[list[dict[str, object]], Counts]:
+    mapper = DocumentMapper(table=ProcessTable(), exhaustive=exhaustive)
+    reader = DocumentReader(reassembler=Reassembler(), mapper=mapper, exhaustive=exhaustive)
+    block = b"\n%s\n" % data
+    documents = [*reader.read_block(block, 0, len(block) - 1), *reader.finish()]
+    return documents, reader.counts
 
 
 def _reassemble(lines: list[bytes]) -> None:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from auditrule.audit.event import AuditEvent
-from auditrule.audit.fact import ASKED, EXEC, WHAT, event_of
+from auditrule.audit.fact import ASKED, EXEC, LINE, WHAT, event_of, time_of
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.quick import match_header, type_of
 from auditrule.audit.record import EventId, Record, event_id_of
@@ -78,13 +78,15 @@ class Counts:
 class ScreenedPart:
     """What a part of a log says, up to `stop`: the facts of `node`, and how many `records`.
 
-    Lines that are facts themselves are among the records.
+    Lines that are facts themselves are among the records. The times are those of the facts.
     """
 
     node: str | None
     facts: Sequence[Fact]
     records: int
     stop: int
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
 
 
 class Screened(Protocol):
@@ -244,15 +246,18 @@ class DocumentReader:
                 begin = n + 1
                 text = self._mapper.text_of(fact)
                 if what == ASKED:
-                    self._reassembler.note_end()
                     yield from self._documents([event_of(text)])
                 else:
                     counts.records -= 1
                     yield from self._line(text, is_told=True)
-        if execs:
-            self._reassembler.note_end()
         counts.execs += execs
         self._note(part.node, facts[begin:])
+        if part.oldest_ms is not None and part.newest_ms is not None:
+            ends = any(fact[WHAT] in (EXEC, ASKED) for fact in facts)
+            if not self._reassembler.pass_by(part.oldest_ms, part.newest_ms, ends=ends):
+                for fact in facts:
+                    if fact[WHAT] != LINE:
+                        self._reassembler.pass_time(time_of(self._mapper.text_of(fact)))
 
     def _note(self, node: str | None, facts: Sequence[Fact]) -> None:
         if facts:
@@ -378,8 +383,8 @@ class _ScreenedBlock:
         screen = self._screen(block, at, self._end)
         if screen is None:
             return ScreenedPart(None, [], 0, at)
-        facts, stop = screen.read(block, at, self._end)
-        return ScreenedPart(screen.node, facts, block.count(b"\n", at, stop), stop)
+        facts, stop, *times = screen.read(block, at, self._end)
+        return ScreenedPart(screen.node, facts, block.count(b"\n", at, stop), stop, *times)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""

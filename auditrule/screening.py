@@ -146,8 +146,9 @@ class ScreenedFile:
         segments = []
         at = begin
         while at < end:
-            facts, stop = self._screen.read(block, at, end, base=first)
-            segments.append((at + first, block.count(b"\n", at, stop), facts, stop + first))
+            facts, stop, oldest, newest = self._screen.read(block, at, end, base=first)
+            count = block.count(b"\n", at, stop)
+            segments.append((at + first, count, facts, stop + first, oldest, newest))
             # The line there is to be looked at; where that ends, only whoever does so will know.
             at = block.find(b"\n", stop + 1, end)
             if at < 0:
@@ -155,8 +156,8 @@ class ScreenedFile:
         return begin + first, end + first, segments
 
 
-_Segment = tuple[int, int, "list[Fact]", int]
-"""Where it begins, the number of its lines, its facts, and where it ends."""
+_Segment = tuple[int, int, "list[Fact]", int, "int | None", "int | None"]
+"""Where it begins, the number of its lines, its facts, where it ends, and the facts' times."""
 
 
 class ScreenedFilePart:
@@ -174,12 +175,12 @@ class ScreenedFilePart:
             self._segments.pop()
         if not self._segments or self._segments[-1][0] > at:
             return ScreenedPart(self._node, [], 0, at)
-        begin, count, facts, stop = self._segments.pop()
+        begin, count, facts, stop, oldest_ms, newest_ms = self._segments.pop()
         if begin < at:
-            # What began before has been looked at, and what is left began behind it.
+            # What began before has been looked at, its times too, and what is left began behind it.
             facts = [fact for fact in facts if fact[AT] >= at]
             count -= self._lines_between(begin, at)
-        return ScreenedPart(self._node, facts, count, stop)
+        return ScreenedPart(self._node, facts, count, stop, oldest_ms, newest_ms)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""

@@ -82,9 +82,17 @@ class Reassembler:
         """Tell whether an event is waiting for records."""
         return event_id in self._pending
 
-    def note_end(self) -> None:
-        """Take notice that the log ends events: of one that needed no reassembly."""
-        self._tells_ends = True
+    def pass_by(self, oldest_ms: int, newest_ms: int, *, ends: bool) -> bool:
+        """Take notice of the times of events that need no reassembly, while none is waiting.
+
+        `ends` tells that the log ended one of them. Returns False where the host's clock was set in
+        between: then it has to be told of each time, by pass_time().
+        """
+        self._tells_ends = self._tells_ends or ends
+        if oldest_ms < max(newest_ms, self._latest_ms) - _JUMP_MS:
+            return False
+        self._advance(newest_ms)
+        return True
 
     def pass_time(self, time_ms: int) -> list[AuditEvent]:
         """Take notice of the time of a record that belongs to no event here; as push() does."""

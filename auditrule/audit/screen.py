@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from auditrule.audit.fact import (
     ASKED,
@@ -55,6 +55,18 @@ _Open: TypeAlias = tuple[int, int, bytes, bytes]
 """An exec: where its first and last records are, its pid, and its event's id."""
 
 
+class Screening(NamedTuple):
+    """What a part of a block says, up to `stop`: facts, and the times of the first and the last.
+
+    The times are milliseconds since the epoch, None where there is none.
+    """
+
+    facts: list[Fact]
+    stop: int
+    oldest_ms: int | None
+    newest_ms: int | None
+
+
 class Screen:
     """Reads blocks of the log of one host (`node`, None where the log names none) and `arch`.
 
@@ -72,15 +84,16 @@ class Screen:
 
     def read(  # noqa: C901 - one loop, in which a call would cost as much as a turn
         self, block: Block, start: int, end: int, base: int | None = None
-    ) -> tuple[list[Fact], int]:
-        r"""Return what block[start:end] says, in order, and how far that holds.
+    ) -> Screening:
+        r"""Return what block[start:end] says, in order, as far as that holds.
 
         The block holds whole lines, each behind a b"\n": one stands at `start` and one at `end`.
-        What follows the returned place is to be read line by line, at least the first line of it.
+        What follows the place where it stops is to be read line by line, at least the first line.
         With `base`, where the block begins in a file, facts have places in that file, and name
         their records by these; but for long ones, and those that are asked for.
         """
         facts: list[Fact] = []
+        ids: list[bytes] = []
         execs: list[_Open] = []
         open_until = start
         cut, disorder, asked = end, False, self._asked
@@ -95,12 +108,15 @@ class Screen:
                     cut = at
                     break
                 facts.append((base + at, LINE, b"", b"", b"", 0, line, b""))
+                # Its own time it tells itself.
+                ids.append(ids[-1] if ids else b"")
                 continue
             if at < open_until:
                 disorder = True
                 if _meets(execs, at, at_id, pid, ppid):
                     cut = at
                     break
+            ids.append(at_id)
             serial = int(at_id[_BEFORE_SERIAL:])
             if is_exec is not None:
                 last = self._last % at_id
@@ -109,6 +125,7 @@ class Screen:
                 if len(records) > MIXED:
                     records = own_records(records)
                 if b"EOE" in records:
+                    ids.pop()
                     cut = at
                     break
                 what, text = EXEC, records
@@ -134,10 +151,14 @@ class Screen:
             for each in reversed(execs):
                 if each[0] < cut <= each[1]:
                     cut = each[0]
-            facts = [fact for fact in facts if fact[AT] < base + cut]
+            kept = [n for n, fact in enumerate(facts) if fact[AT] < base + cut]
+            facts, ids = [facts[n] for n in kept], [ids[n] for n in kept]
         if disorder:
             facts.sort(key=itemgetter(AT))
-        return facts, cut
+        # They have as many digits, so that as bytes they sort as their times do.
+        told = list(filter(None, ids))
+        oldest, newest = (_time(min(told)), _time(max(told))) if told else (None, None)
+        return Screening(facts, cut, oldest, newest)
 
 
 def _meets(execs: list[_Open], at: int, at_id: bytes, pid: bytes, ppid: bytes) -> bool:
@@ -150,6 +171,11 @@ def _meets(execs: list[_Open], at: int, at_id: bytes, pid: bytes, ppid: bytes) -
             if whose in (pid, ppid) or other == at_id or abs(passed) > _CLOSE:
                 return True
     return False
+
+
+def _time(at_id: bytes) -> int:
+    seconds, _, millis = at_id[: _BEFORE_SERIAL - 1].partition(b".")
+    return int(seconds) * 1000 + int(millis)
 
 
 def _line_end(block: Block, start: int, end: int) -> int:

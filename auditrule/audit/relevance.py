@@ -65,7 +65,11 @@ def quick_part(kind: bytes, line: bytes, body_start: int) -> Part | None:
             parts = _KNOWN[arch, number]
         except KeyError:
             parts = _look_up(arch, number)
-        return parts[success != b"yes"]
+        good, bad = parts
+        if success is None and good is not bad:
+            # No kernel leaves it out, so it may stand anywhere.
+            return None
+        return good if success == b"yes" else bad
     return Part.ALL if kind.startswith(_ALONE_BYTES) else Part.NONE
 
 

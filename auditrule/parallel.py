@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import sys
@@ -10,9 +11,13 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 Result = TypeVar("Result")
+
+
+# Room for what nobody takes yet.
+_PIPE_SIZE = 1 << 20
 
 
 class TaskError(Exception):
@@ -47,12 +52,38 @@ def in_order(
             each.end()
 
 
+def in_turns(
+    tasks: Sequence[Callable[[], Iterable[Result]]],
+) -> Generator[Result, None, None]:
+    """Yield the first result of each task, then the second of each, until one has no more.
+
+    All run at once, each in a process of its own. Raises TaskError where a process fails.
+    """
+    running: list[_Task[Result]] = []
+    try:
+        for task in tasks:
+            running.append(_Task(task, [each.results for each in running]))
+        results = [each.take() for each in running]
+        while True:
+            for each in results:
+                try:
+                    result = next(each)
+                except StopIteration:
+                    return
+                yield result
+    finally:
+        for task_running in running:
+            task_running.end()
+
+
 class _Task(Generic[Result]):
     def __init__(self, task: Callable[[], Iterable[Result]], others: Iterable[BinaryIO]) -> None:
         # What is buffered must not be written by each of them.
         sys.stdout.flush()
         sys.stderr.flush()
         receive, send = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(send, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self._pid = os.fork()
         if self._pid == 0:
             status = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -205,8 +206,9 @@ class Replay:
         fd, done = stream.fileno(), 0
         reader.mapper.load_text = partial(text_from, fd)
         try:
-            with ScreenedFile(fd, stream.size, screen=screen, jobs=self._jobs) as screened:
-                for begin, end, part in screened.parts():
+            screened = ScreenedFile(fd, stream.size, screen=screen, jobs=self._jobs)
+            with closing(screened.parts()) as parts:
+                for begin, end, part in parts:
                     yield from reader.read_screened(part, begin, end)
                     done = end + 1
                     self._tell_progress(self._bytes_done + done)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditrule import replaying
-from auditrule.parallel import TaskError, in_order
+from auditrule.parallel import TaskError, in_order, in_turns
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
 from auditrule.rules.detector import Detector
@@ -45,6 +45,12 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
     pids = {result[2] for _, result in found}
     assert len(pids) == 5
     assert os.getpid() not in pids
+
+
+def test_results_come_by_turns_until_one_has_no_more() -> None:
+    found = list(in_turns([of(0, 2), of(1, 1), of(2, 3)]))
+    assert [result[:2] for result in found] == [(0, 0), (1, 0), (2, 0), (0, 1)]
+    assert len({result[2] for result in found}) == 3
 
 
 def test_whoever_takes_no_more_leaves_no_process_behind() -> None:

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 _PIPE_SIZE = 1 << 20
 
 
-class TaskError(Exception):
+class TaskError(ChildProcessError):
     """A task's process ended without having done its task."""
 
 

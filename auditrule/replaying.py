@@ -15,16 +15,13 @@ from auditrule.ecs.backlog import MANY
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
-from auditrule.parallel import in_order
 from auditrule.pipeline import conclude, detect
 from auditrule.reader import Counts, DocumentReader
-from auditrule.screening import ScreenedFile, text_from
 from auditrule.source.archive import LogStream, open_log
 from auditrule.source.blocks import read_blocks
 from auditrule.source.errors import SourceError
 from auditrule.source.lines import LineCounts
 from auditrule.source.logset import LogSets
-from auditrule.unpacking import UnpackedLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from auditrule.reader import Fields
     from auditrule.rules.detector import Detector
     from auditrule.source.logset import LogFile, LogSet
+    from auditrule.unpacking import UnpackedLog
 
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
@@ -129,6 +127,9 @@ class Replay:
 
     def _alerts_of_processes(self, detector: Detector) -> Iterator[Alert]:
         """Yield the alerts of each set, which a process of its own reads, in the sets' order."""
+        # What only several processes need is not loaded for one.
+        from auditrule.parallel import in_order
+
         tasks = [partial(self._in_process, log, detector) for log in self._logs.sets]
         for _, result in in_order(tasks, self._jobs):
             if isinstance(result, _Outcome):
@@ -191,6 +192,8 @@ class Replay:
     def _open(self, file: LogFile) -> LogStream | UnpackedLog:
         stream = open_log(file.path)
         if self._jobs > 1 and stream.codec is not None and file.size >= _LARGE_ARCHIVE:
+            from auditrule.unpacking import UnpackedLog
+
             stream.close()
             return UnpackedLog(file.path)
         return stream
@@ -200,6 +203,8 @@ class Replay:
 
     def _read_with_help(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
         """Read what other processes can screen of a file; the stream is left behind it."""
+        from auditrule.screening import ScreenedFile, text_from
+
         screen = reader.screen_for(stream.peek())
         if screen is None:
             return

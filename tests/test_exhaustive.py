@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
-from auditrule import replaying
+from auditrule import replaying, screening
 from auditrule.audit.fact import TEXT, fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
@@ -102,7 +102,7 @@ def in_pieces(block: int, part: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replaying, "read_blocks", partial(read_blocks, block_size=block))
         patch.setattr(replaying, "_LARGE", 0)
-        patch.setattr(replaying, "ScreenedFile", partial(ScreenedFile, part_size=part))
+        patch.setattr(screening, "ScreenedFile", partial(ScreenedFile, part_size=part))
         yield
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditrule import replaying
+from auditrule import replaying, screening
 from auditrule.parallel import TaskError, in_order, in_turns
 from auditrule.replaying import Replay
 from auditrule.resources import bundled_rules
@@ -101,7 +101,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         return ScreenedFile(*args, part_size=size, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(replaying, "_LARGE", 0)
-    monkeypatch.setattr(replaying, "ScreenedFile", screened)
+    monkeypatch.setattr(screening, "ScreenedFile", screened)
 
 
 @pytest.mark.parametrize("size", [100, 5000, 1 << 20])

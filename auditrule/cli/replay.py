@@ -12,7 +12,6 @@ import typer
 
 from auditrule.alerts.sink import FileSink, StreamSink
 from auditrule.ecs.catalogue import catalogue
-from auditrule.parallel import TaskError
 from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
 from auditrule.rules.runnable import runnable
@@ -83,7 +82,7 @@ def run_replay(
             try:
                 for alert in replay.alerts(detector):
                     write(alert)
-            except TaskError as error:
+            except ChildProcessError as error:
                 raise _failure(str(error)) from None
     for rule_id, count in replay.dropped.items():
         typer.echo(f"{count:,} open sequences of the rule {rule_id} were given up", err=True)

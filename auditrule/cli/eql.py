@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import typer
 
 from auditrule import eql
+from auditrule.cli.starting import loaded
 from auditrule.source.errors import plain_reason
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def run_query(text: str, path: str, *, category_field: str, timestamp_field: str
     An event is printed as it was; the events of a sequence or sample as an object of `events` and
     `join_keys`.
     """
+    loaded()
     try:
         query = eql.compile(text, category_field=category_field, timestamp_field=timestamp_field)
     except eql.EqlError as error:

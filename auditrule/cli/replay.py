@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from auditrule.alerts.sink import FileSink, StreamSink
+from auditrule.cli.starting import loaded
 from auditrule.ecs.catalogue import catalogue
 from auditrule.replaying import Replay
 from auditrule.rules.detector import Detector
@@ -67,6 +68,7 @@ def run_replay(
     if not running.rules:
         raise _failure("there is no rule to run")
     detector = Detector(running.rules)
+    loaded()
     found = _find(logs)
     with _progress(found, progress) as on_progress:
         replay = Replay(
@@ -101,6 +103,7 @@ def run_events(
     host: str | None,
 ) -> bool:
     """Write the document of each program that started, and tell whether all went well."""
+    loaded()
     found = _find(logs)
     replay = Replay(found, host=host, since=since, until=until)
     with nullcontext(sys.stdout) if output == "-" else _append(output) as stream:

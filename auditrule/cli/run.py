@@ -20,6 +20,7 @@ from auditrule.alerts.retrying import RetryingSink, SinkStoppedError
 from auditrule.alerts.sink import StreamSink
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.serials import SerialWatch
+from auditrule.cli.starting import loaded
 from auditrule.config import DEFAULT_FILE, SettingsError, load_settings
 from auditrule.daemon.control import Control
 from auditrule.daemon.logs import set_up_logging
@@ -96,6 +97,7 @@ def _run(
     control: Control,
     stack: contextlib.ExitStack,
 ) -> bool:
+    loaded()
     detector = prepared.detector
     source = options.source or str(settings.log.path)
     output = options.output or str(settings.alerts.path)

@@ -1,20 +1,24 @@
-"""Starting quickly: no garbage is looked for while everything is being loaded.
+"""Starting quickly: Python hardly looks for garbage while everything is being loaded.
 
-What is loaded is kept to the end, yet Python's collector would look through it again and again,
-which takes a twelfth of the time of a start.
+What is loaded is kept to the end, yet the collector would look through it again and again, which
+takes a twelfth of the time of a start. Hundreds of rules leave garbage behind, though.
 """
 
 from __future__ import annotations
 
 import gc
 
+# A start with the bundled rule makes 76,000 objects.
+_AT_ONCE = 100_000
+_USUAL = gc.get_threshold()
+
 
 def begin() -> None:
     """Take notice that loading begins."""
-    gc.disable()
+    gc.set_threshold(_AT_ONCE, *_USUAL[1:])
 
 
 def loaded() -> None:
     """Take notice that all is loaded: of that nothing is looked at any more."""
     gc.freeze()
-    gc.enable()
+    gc.set_threshold(*_USUAL)

@@ -1,0 +1,68 @@
+"""Which programs are asked about is told by raw records: too many rather than too few."""
+
+from __future__ import annotations
+
+import pytest
+from kernel_format import ExecOnKernel
+
+from auditrule.audit.asked import Asked
+
+ASKED = Asked(
+    {
+        "chmod": frozenset({"+x", "/etc/*", "*cron*"}),
+        "install": None,
+    }
+)
+
+
+def is_asked(arguments: list[bytes], **more: object) -> bool:
+    deed = ExecOnKernel(arguments, **more)  # type: ignore[arg-type]
+    text = b"\n".join(deed.lines()[:-1])
+    return ASKED.may_be(text, b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([b"chmod", b"+x", b"a"], True),
+        ([b"chmod", b"+X", b"a"], True),
+        ([b"chmod", b"+xs", b"a"], False),
+        ([b"chmod", b"g+x", b"a"], False),
+        ([b"chmod", b"u+x", b"/ETC/passwd"], True),
+        ([b"chmod", b"u+x", b"/srv/etc/x"], False),
+        ([b"chmod", b"u+x", b"/srv/cron/x"], True),
+        ([b"chmod", b"u+x", b"x.y"], False),
+        # What is written in hexadecimal is not looked at.
+        ([b"chmod", b"u+x", b"a b"], True),
+        ([b"chmod", b"u+x", b"x" * 9000], True),
+        ([b"chmod"], False),
+    ],
+)
+def test_one_argument_is_like_one_of_the_texts(arguments: list[bytes], asked: bool) -> None:
+    assert is_asked(arguments) is asked
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [
+        ({"exe": b"/usr/bin/ls", "paths": [b"/usr/bin/ls"]}, False),
+        ({"exe": b"/usr/bin/ls", "paths": [b"./INSTALL"]}, True),
+        ({"exe": b"/usr/bin/dash", "paths": [b"/tmp/a b/x"]}, True),
+        ({"exe": b"/tmp/a b/x", "paths": [b"x"]}, True),
+        ({"exe": b"/usr/bin/install (deleted)", "paths": [b"x"]}, True),
+        ({"exe": b"/bin/busybox", "paths": [b"x"]}, True),
+        ({"exe": b"/usr/bin/ls", "paths": []}, True),
+    ],
+)
+def test_a_program_is_known_by_its_file_or_its_first_path(
+    more: dict[str, object], asked: bool
+) -> None:
+    assert is_asked([b"x"], **more) is asked
+
+
+def test_records_of_others_between_its_own_do_not_matter() -> None:
+    deed = ExecOnKernel([b"ls"], exe=b"/usr/bin/ls", paths=[b"/usr/bin/ls"])
+    other = ExecOnKernel([b"chmod", b"+x"], serial=7, pid=9)
+    first, *rest = deed.lines()[:-1]
+    text = b"\n".join([first, *other.lines(), *rest])
+    assert not ASKED.may_be(text, b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial))

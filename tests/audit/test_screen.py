@@ -1,0 +1,132 @@
+"""The screen recognises the kernel's own form, and stops at anything else."""
+
+from __future__ import annotations
+
+import pytest
+from kernel_format import ExecOnKernel
+
+from auditrule.audit.fact import ASKED, AT, END, LINE, PID, SERIAL, TEXT, WHAT
+from auditrule.audit.screen import Screen, Screening
+
+SECONDS = 1_700_000_000
+
+
+def deed(serial: int, pid: int, **more: object) -> list[bytes]:
+    return ExecOnKernel([b"ls"], serial=serial, pid=pid, **more).lines()  # type: ignore[arg-type]
+
+
+def ends(serial: int, pid: int, seconds: int = SECONDS) -> bytes:
+    registers = "a0=0 a1=0 a2=0 a3=0 items=0 ppid=1"
+    stamp = f"{seconds}.123:{serial}"
+    call = f"arch=c000003e syscall=231 {registers} pid={pid} auid=0"
+    return f"type=SYSCALL msg=audit({stamp}): {call}".encode()
+
+
+def screened(lines: list[bytes], *, node: bytes | None = None, **more: int) -> Screening:
+    block = b"\n%s\n" % b"\n".join(lines)
+    screen = Screen(node=node, arch=b"c000003e", asked=None)
+    return screen.read(block, 0, len(block) - 1, **more)
+
+
+def place_of(lines: list[bytes], number: int) -> int:
+    """Return where the newline before a line is."""
+    return sum(len(line) + 1 for line in lines[:number])
+
+
+def test_an_exec_is_told_where_it_is_complete_and_other_lines_are_passed_over() -> None:
+    lines = [b"type=CWD msg=audit(1700000000.123:41): cwd=x", *deed(42, 7), ends(43, 7)]
+    found = screened(lines)
+    assert [(f[WHAT], f[PID], f[SERIAL]) for f in found.facts] == [(ASKED, b"7", 42), (END, b"7", 43)]
+    assert found.facts[0][AT] == place_of(lines, len(lines) - 2)
+    assert found.facts[0][TEXT] == b"\n".join(lines[1:-2])
+    assert found.stop == place_of(lines, len(lines))
+    assert found.oldest_ms == found.newest_ms == SECONDS * 1000 + 123
+
+
+def test_execs_between_each_other_come_in_the_order_of_their_ends() -> None:
+    one, two = deed(42, 7), deed(43, 8)
+    lines = [one[0], two[0], *one[1:-1], *two[1:], one[-1]]
+    found = screened(lines)
+    assert [f[SERIAL] for f in found.facts] == [43, 42]
+    assert found.stop == place_of(lines, len(lines))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        ends(50, 7),
+        ends(42, 9),
+        ends(50, 9, SECONDS + 2),
+        b"type=DAEMON_START msg=audit(1700000000.000:1): op=start",
+    ],
+    ids=["of the same process", "of the same event", "much later", "of auditd"],
+)
+def test_what_may_end_an_exec_between_its_records_stops_it_there(between: bytes) -> None:
+    own = deed(42, 7)
+    lines = [ends(41, 5), own[0], between, *own[1:]]
+    found = screened(lines)
+    assert [f[SERIAL] for f in found.facts] == [41]
+    assert found.stop == place_of(lines, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        deed(42, 7, proctitle=False)[0],
+        deed(42, 7, arch="40000003", syscall=11)[0],
+        b"type=SYSCALL msg=audit(1700000000.123:42): arch=c000003e syscall=59 success=yes exit=1 a0=0",
+        b"type=SYSCALL msg=audit(170000000.123:42): arch=c000003e syscall=257 success=yes exit=3",
+        b"type=SYSCALL  msg=audit(1700000000.123:42): arch=c000003e syscall=1",
+        b"node=web1 type=SYSCALL msg=audit(1700000000.123:42): arch=c000003e syscall=1 a0=",
+    ],
+)
+def test_it_stops_before_a_call_that_is_not_all_there_or_not_of_its_kind(line: bytes) -> None:
+    lines = [ends(41, 5), line, ends(43, 5)]
+    found = screened(lines)
+    assert [f[SERIAL] for f in found.facts] == [41]
+    assert found.stop == place_of(lines, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"no record",
+        b"type=PATH msg=audit(1700000000.123",
+        b"type=DAEMON_START msg=audit(1700000000.123:42): op=start",
+        b"type=SYSTEM_BOOT msg=audit(1700000000.123:42): pid=1",
+        b"node=web1 type=CWD msg=audit(1700000000.123:42): cwd=x",
+        b"type=UNKNOWN[1333] msg=audit(1700000000.123:42): x=y",
+    ],
+)
+def test_a_line_that_is_to_be_looked_at_is_told_in_its_place(line: bytes) -> None:
+    found = screened([ends(41, 5), line, ends(43, 5)])
+    assert [(f[WHAT], f[SERIAL]) for f in found.facts] == [(END, 41), (LINE, 0), (END, 43)]
+    assert found.facts[1][TEXT] == line
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["syscall=257 success=yes exit=3 a0=1", "syscall=59 success=no exit=-2 a0=1"],
+)
+def test_calls_that_do_not_matter_are_passed_over(call: str) -> None:
+    line = f"type=SYSCALL msg=audit(1700000000.123:42): arch=c000003e {call}".encode()
+    lines = [line, ends(43, 5)]
+    assert [f[SERIAL] for f in screened(lines).facts] == [43]
+
+
+def test_a_host_has_its_name_before_each_line() -> None:
+    lines = [b"node=a.b " + line for line in (*deed(42, 7), ends(43, 7))]
+    assert [f[SERIAL] for f in screened(lines, node=b"a.b").facts] == [42, 43]
+    assert [f[WHAT] for f in screened(lines, node=b"aXb").facts] == []
+
+
+def test_records_are_named_by_their_place_in_a_file() -> None:
+    lines = [ends(41, 5), *deed(42, 7)]
+    block = b"\n%s\n" % b"\n".join(lines)
+    screen = Screen(node=None, arch=b"c000003e", asked=None)
+    whole = screen.read(block, 0, len(block) - 1)
+    placed = screen.read(block, 0, len(block) - 1, base=1000)
+    assert [f[AT] - 1000 for f in placed.facts] == [f[AT] for f in whole.facts]
+    # What is asked for is sent along.
+    assert placed.facts[1][TEXT] == whole.facts[1][TEXT]

@@ -7,24 +7,10 @@ other byte that text tools take for a line's end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-from auditrule.source.errors import SourceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # The kernel's longest record is about 8,970 bytes (include/uapi/linux/audit.h,
 # MAX_AUDIT_MESSAGE_LENGTH); ENRICHED adds names to it, and user space its own.
 MAX_LINE = 1 << 20
-BLOCK_SIZE = 256 << 10
-
-
-class Readable(Protocol):
-    """Anything with read(size), b"" at its end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes."""
 
 
 @dataclass(slots=True)
@@ -100,28 +86,3 @@ class LineSplitter:
     def _drop(self, size: int) -> None:
         self.counts.overlong += 1
         self.counts.overlong_bytes += size
-
-
-def read_lines(
-    stream: Readable,
-    *,
-    max_line: int = MAX_LINE,
-    block_size: int = BLOCK_SIZE,
-    counts: LineCounts | None = None,
-) -> Iterator[list[bytes]]:
-    """Yield the stream's lines in batches, one non-empty batch for about each block read.
-
-    Where the stream raises SourceError, the bytes before it are yielded first, an unfinished
-    line as well.
-    """
-    splitter = LineSplitter(max_line, counts)
-    try:
-        while block := stream.read(block_size):
-            if lines := splitter.feed(block):
-                yield lines
-    except SourceError:
-        if lines := splitter.finish():
-            yield lines
-        raise
-    if lines := splitter.finish():
-        yield lines

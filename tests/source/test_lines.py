@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditrule.source.errors import SourceError
-from auditrule.source.lines import LineCounts, LineSplitter, read_lines
+from auditrule.source.lines import LineCounts, LineSplitter
 
 _TEXT = st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\r", b"\0", b"\x1d", b"\x85", b"\x0c"]))
 
@@ -30,12 +26,14 @@ def test_lines_are_the_same_for_every_block_size_and_limit(
 ) -> None:
     data = b"".join(pieces)
     counts = LineCounts()
-    batches = list(read_lines(io.BytesIO(data), max_line=limit, block_size=block, counts=counts))
-    lines = [line for batch in batches for line in batch]
+    splitter = LineSplitter(limit, counts)
+    lines = []
+    for begin in range(0, len(data), block):
+        lines += splitter.feed(data[begin : begin + block])
+    lines += splitter.finish()
     expected, over, over_bytes = _expected(data, limit)
     assert lines == expected
     assert (counts.lines, counts.overlong, counts.overlong_bytes) == (len(lines), over, over_bytes)
-    assert all(batches)
 
 
 @given(pieces=_TEXT, cuts=st.lists(st.integers(0, 40)))
@@ -51,9 +49,9 @@ def test_pending_is_what_came_after_the_last_newline_for_every_cut(
 
 
 def test_a_line_of_exactly_the_limit_is_given_and_one_byte_more_is_dropped() -> None:
-    counts = LineCounts()
-    stream = io.BytesIO(b"x" * 10 + b"\n" + b"y" * 11 + b"\nz\n")
-    assert list(read_lines(stream, max_line=10, counts=counts)) == [[b"x" * 10, b"z"]]
+    splitter = LineSplitter(max_line=10)
+    counts = splitter.counts
+    assert splitter.feed(b"x" * 10 + b"\n" + b"y" * 11 + b"\nz\n") == [b"x" * 10, b"z"]
     assert (counts.overlong, counts.overlong_bytes) == (1, 11)
 
 
@@ -78,21 +76,3 @@ def test_a_gigabyte_of_nul_bytes_is_passed_over_and_never_held() -> None:
     assert lines == [b"before", b"after"]
     assert held <= 1 << 20
     assert (splitter.counts.overlong, splitter.counts.overlong_bytes) == (1, 1 << 30)
-
-
-class _Breaking:
-    def __init__(self) -> None:
-        self._blocks = [b"one\ntw"]
-
-    def read(self, size: int, /) -> bytes:
-        if self._blocks:
-            return self._blocks.pop()
-        raise SourceError(Path("log"), "input/output error")
-
-
-def test_what_came_before_an_error_is_given_before_the_error() -> None:
-    batches = read_lines(_Breaking())
-    assert next(batches) == [b"one"]
-    assert next(batches) == [b"tw"]
-    with pytest.raises(SourceError, match="log: input/output error"):
-        next(batches)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
 _LARGE_ARCHIVE = 1 << 20
+# One takes what these find as fast as they find it; more would only take memory.
+_MOST_HELPERS = 4
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +60,9 @@ class Replay:
     Each set is a host's log of its own: its processes are nobody else's parents. `host` names the
     host where the log does not. Documents outside of `since` (included) to `until` (excluded) are
     left out, yet known as parents. With `exhaustive`, the grammar reads every record, which gives
-    the same and takes ten times as long. Up to `jobs` processes read sets, or, where there is one
-    set, screen its large files and unpack its archives. `on_progress` is told
-    how many stored bytes have been read.
+    the same and takes many times as long. Up to `jobs` processes read sets, or, where there is one
+    set, screen its large files and unpack its archives. `on_progress` is told how many stored
+    bytes have been read.
 
     A file that cannot be read, or only in part, does not keep the others from being read: it is
     in `problems`. `counts` and `overlong` (lines over the limit of length, passed over) grow as
@@ -209,9 +211,10 @@ class Replay:
         if screen is None:
             return
         fd, done = stream.fileno(), 0
+        helpers = min(self._jobs, _MOST_HELPERS)
         reader.mapper.load_text = partial(text_from, fd)
         try:
-            screened = ScreenedFile(fd, stream.size, screen=screen, jobs=self._jobs)
+            screened = ScreenedFile(fd, stream.size, screen=screen, jobs=helpers)
             with closing(screened.parts()) as parts:
                 for begin, end, part in parts:
                     yield from reader.read_screened(part, begin, end)

@@ -37,12 +37,14 @@ def replay(
     *,
     rules: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     host: str | None = None,
+    jobs: int = 1,
 ) -> Iterator[Alert]:
     """Return the alerts that `rules` raise over the audit logs at `paths`, one after another.
 
     `paths` are files (plain, gz, bz2, xz or zst) and folders of them; a rotated set is read in
     order of time. `rules` are files and folders of rules in Elastic's TOML format, the bundled
-    ones if None. `host` names the host where the logs do not.
+    ones if None. `host` names the host where the logs do not. With `jobs` of more than one, so many
+    processes are forked to read logs of several hosts, or large ones; the alerts are the same.
 
     Raises RulesError where a rule is broken or there is none, and SourceError (auditrule.source)
     where a path is missing or cannot be read, or, after all the alerts, where a log could be read
@@ -51,7 +53,7 @@ def replay(
     found = load_rules([bundled_rules()] if rules is None else _paths(rules))
     if found.errors or not found.rules:
         raise RulesError(found.errors)
-    run = Replay(find_logs(_paths(paths)), host=host)
+    run = Replay(find_logs(_paths(paths)), host=host, jobs=jobs)
     return _checked(run, run.alerts(Detector(runnable(found, catalogue()).rules)))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import auditrule
 from auditrule import replaying, screening
 from auditrule.parallel import TaskError, in_order, in_turns
 from auditrule.replaying import Replay
@@ -94,6 +95,12 @@ def test_logs_of_several_hosts_give_the_same_in_the_same_order(tmp_path: Path) -
     assert one[2]
     for jobs in (2, 8):
         assert alerts_and_counts([tmp_path], jobs) == one
+
+
+def test_the_api_takes_a_number_of_processes() -> None:
+    alerts = [list(auditrule.replay(FIXTURES / "logs", jobs=jobs)) for jobs in (1, 3)]
+    assert len(alerts[0]) > 100
+    assert alerts[0] == alerts[1]
 
 
 def in_parts(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

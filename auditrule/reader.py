@@ -244,7 +244,7 @@ class DocumentReader:
             elif what >= ASKED:
                 self._note(part.node, facts[begin:n])
                 begin = n + 1
-                text = self._mapper.text_of(fact)
+                text = self._mapper.processes.text_of(fact)
                 if what == ASKED:
                     yield from self._documents([event_of(text)])
                 else:
@@ -257,7 +257,7 @@ class DocumentReader:
             if not self._reassembler.pass_by(part.oldest_ms, part.newest_ms, ends=ends):
                 for fact in facts:
                     if fact[WHAT] != LINE:
-                        self._reassembler.pass_time(time_of(self._mapper.text_of(fact)))
+                        self._reassembler.pass_time(time_of(self._mapper.processes.text_of(fact)))
 
     def _note(self, node: str | None, facts: Sequence[Fact]) -> None:
         if facts:
@@ -324,7 +324,7 @@ class DocumentReader:
             "last": self.last,
             "serials": None if self.serials is None else self.serials.snapshot(),
             "reassembly": self._reassembler.snapshot(),
-            "mapping": self._mapper.snapshot(),
+            "mapping": self._mapper.processes.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -332,7 +332,7 @@ class DocumentReader:
         if self.serials is not None:
             self.serials.restore(state["serials"])
         self._reassembler.restore(state["reassembly"])
-        self._mapper.restore(state["mapping"])
+        self._mapper.processes.restore(state["mapping"])
         self._event = None
         self._event_id = _NO_EVENT if state["last"] is None else EventId(*state["last"])
 

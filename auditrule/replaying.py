@@ -212,7 +212,7 @@ class Replay:
             return
         fd, done = stream.fileno(), 0
         helpers = min(self._jobs, _MOST_HELPERS)
-        reader.mapper.load_text = partial(text_from, fd)
+        reader.mapper.processes.load_text = partial(text_from, fd)
         try:
             screened = ScreenedFile(fd, stream.size, screen=screen, jobs=helpers)
             with closing(screened.parts()) as parts:
@@ -221,7 +221,7 @@ class Replay:
                     done = end + 1
                     self._tell_progress(self._bytes_done + done)
         finally:
-            reader.mapper.load()
+            reader.mapper.processes.load()
         stream.skip_to(done)
 
     def _tell_progress(self, done: int) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from auditrule.audit.fact import AT
 from auditrule.parallel import TaskError, in_turns
 from auditrule.reader import ScreenedPart
+from auditrule.source.blocks import has_overlong
 from auditrule.source.lines import MAX_LINE
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ScreenedFile:
         end = block.find(b"\n", after - first)
         if begin < 0 or end < 0:
             return None
-        if _has_overlong(block, begin, end):
+        if has_overlong(block, begin, end, MAX_LINE):
             return None
         if begin >= end:
             return first, first, []
@@ -146,13 +147,3 @@ def text_from(fd: int, text: Text) -> bytes:
         return text
     begin, end = text
     return os.pread(fd, end - begin, begin)
-
-
-def _has_overlong(block: bytes, begin: int, end: int) -> bool:
-    at = begin
-    while end - at > MAX_LINE + 1:
-        following = block.rfind(b"\n", at + 1, at + MAX_LINE + 2)
-        if following < 0:
-            return True
-        at = following
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from auditrule.source.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from typing_extensions import Buffer
 
@@ -23,28 +22,27 @@ _Block = tuple[bytes, int]
 """Bytes, and how many stored ones they came of so far; or, in place of these, a reason and -1."""
 
 
-class UnpackedLog:
+class UnpackedLog(io.RawIOBase):
     """The bytes of an archive (auditrule.source.archive.LogStream), to be read once.
 
     Raises SourceError as the archive itself would. `consumed` counts bytes as they are stored.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.consumed = 0
         self._path = path
         self._rest = memoryview(b"")
         self._blocks = in_order([partial(_blocks, path)], 1)
 
-    def __enter__(self) -> Self:
-        return self
+    def readable(self) -> bool:
+        """Return True."""
+        return True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the archive, and end the process."""
         self._blocks.close()
+        super().close()
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill the buffer as far as what has come goes; return how far, 0 at the end."""

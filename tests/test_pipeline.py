@@ -14,7 +14,7 @@ from kernel_format import ExecOnKernel
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.document import Document
-from auditrule.ecs.mapping import DocumentMapper
+from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import detect
 from auditrule.reader import DocumentReader, Fields
@@ -162,3 +162,28 @@ def test_lines_that_are_no_records_are_said_once(caplog: pytest.LogCaptureFixtur
     assert one.counts.unparsed == 2
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "junk" in caplog.text
+
+
+def test_a_parent_has_the_same_id_for_the_same_name_of_its_host_whoever_asked_before() -> None:
+    def lines(node: str, serial: int, pid: int, ppid: int) -> list[bytes]:
+        deed = ExecOnKernel([b"x"], node=node, serial=serial, pid=pid, ppid=ppid)
+        return deed.lines()
+
+    def last_parent(asked: list[bytes]) -> object:
+        mapper = DocumentMapper(table=ProcessTable(), host=HostIdentity("web1"))
+        one = DocumentReader(reassembler=Reassembler(), mapper=mapper)
+        shell = lines("web1.example", 1, 7, 1)
+        *_, last = one.read([*shell, *asked, *lines("web1.example", 3, 9, 7)])
+        return last["process"]["parent"]
+
+    assert last_parent(lines("web1", 2, 8, 7)) == last_parent([])
+
+
+def test_of_a_flood_of_forged_hosts_not_all_are_remembered() -> None:
+    one = reader()
+    for serial in range(1, 12_000):
+        deed = ExecOnKernel([b"x"], node=f"h{serial}", serial=serial)
+        for _ in one.read(deed.lines()):
+            pass
+    assert one.counts.execs == 11_999
+    assert len(one.mapper.processes.snapshot()["boots"]) == 10_000

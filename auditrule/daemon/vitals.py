@@ -190,8 +190,8 @@ class Vitals:
             sink_errors=sink.errors,
             sink_failing=sink.reason if sink.failing_since is not None else None,
             pending=reader.pending,
-            processes=len(reader.mapper.processes),
-            evictions=reader.mapper.processes.evictions,
+            processes=len(reader.mapper.processes.table),
+            evictions=reader.mapper.processes.table.evictions,
             open_sequences=detector.open,
             dropped_sequences=dict(detector.dropped),
             last_checkpoint=None

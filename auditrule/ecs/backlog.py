@@ -67,14 +67,21 @@ class Backlog:
 
     The `teller` is told of those that matter, when there are `most`. The last quarter is left as it
     is: an end may lie behind a child's exec by some, a fork behind its child's end. `logged` tells
-    whether forks and ends had been logged before the first of them.
+    whether forks and ends had been logged before the first of them, `share` of how many backlogs
+    this is one: the limits are for all of them.
     """
 
-    def __init__(self, teller: Teller, logged: Logged = (False, False), *, most: int = FEW) -> None:
+    def __init__(
+        self,
+        teller: Teller,
+        logged: Logged = (False, False),
+        *,
+        most: int = FEW,
+        share: Callable[[], int] = lambda: 1,
+    ) -> None:
         self._teller = teller
         self._most = most
-        self.share = 1
-        """Of how many backlogs this is one: the limits are for all of them."""
+        self._share = share
         self._facts: list[Fact] = []
         self._size = 0
         # Behind which of them forks, and ends, are known to be logged.
@@ -95,7 +102,8 @@ class Backlog:
     def note(self, facts: Sequence[Fact]) -> None:
         """Take the facts that come next."""
         begin, end = 0, len(facts)
-        most, most_bytes = max(self._most // self.share, 16), MOST_BYTES // self.share
+        share = max(self._share(), 1)
+        most, most_bytes = max(self._most // share, 16), MOST_BYTES // share
         while begin < end:
             stop = min(end, begin + max(most - len(self._facts), 1))
             for n in _long(facts, begin, stop):

@@ -18,6 +18,11 @@ def format_time(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
 
 
+def present(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that are there: absent ones are left out of a document."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 Date = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
 
 

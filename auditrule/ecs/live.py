@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from auditrule.ecs.mapping import Names
+    from auditrule.ecs.who import Names
     from auditrule.source.procfs import ProcessSnapshot
 
 

@@ -81,18 +81,21 @@ def read_blocks(
         raise error
 
 
+def has_overlong(block: bytes | bytearray, begin: int, end: int, max_line: int) -> bool:
+    """Tell whether one of the lines in block[begin:end] is over the limit."""
+    while end - begin > max_line + 1:
+        # The last newline that a line of the limit could end at.
+        begin = block.rfind(b"\n", begin + 1, begin + max_line + 2)
+        if begin < 0:
+            return True
+    return False
+
+
 def _without_overlong(
     block: bytearray, begin: int, end: int, max_line: int, counts: LineCounts
 ) -> Lines:
     """Return the lines but for those over the limit; all of them, in most blocks."""
-    at = begin
-    while end - at > max_line + 1:
-        # The last newline that a line of the limit could end at.
-        following = block.rfind(b"\n", at + 1, at + max_line + 2)
-        if following < 0:
-            break
-        at = following
-    else:
+    if not has_overlong(block, begin, end, max_line):
         return block, begin, end
     kept = []
     for line in bytes(block[begin + 1 : end]).split(b"\n"):

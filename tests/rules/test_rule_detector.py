@@ -344,6 +344,34 @@ def test_the_programs_that_rules_ask_about_are_known_where_all_name_some(
     assert (None if asked is None else asked.names) == names
 
 
+@pytest.mark.parametrize(
+    ("queries", "programs"),
+    [
+        (['process.name == "A" and process.args : "/etc/*"'], {"a": {"/etc/*"}}),
+        (['process.name == "a" and process.args in ("x", "Y")'], {"a": {"x", "y"}}),
+        # Either of the two may match; of b nothing is asked but its name.
+        (
+            [
+                'process.name == "a" and process.args : ("/etc/*", "*curl*")',
+                'process.name in ("a", "b") and process.args == "z"',
+                'process.name == "b"',
+            ],
+            {"a": {"/etc/*", "*curl*", "z"}, "b": None},
+        ),
+        # What may be absent, or is only one of several ways, is not asked for.
+        (['process.name == "a" and not process.args : "/etc/*"'], {"a": None}),
+        (['process.name == "a" and (process.args : "/etc/*" or user.id == "0")'], {"a": None}),
+    ],
+)
+def test_what_rules_need_of_arguments_is_asked_for(
+    queries: list[str], programs: dict[str, set[str] | None]
+) -> None:
+    rules = [make_rule(str(n), f"process where {query}") for n, query in enumerate(queries)]
+    asked = Detector(rules).asked
+    assert asked is not None
+    assert asked.programs == programs
+
+
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:
     fixtures.detect(SHELL)
     assert fixtures.failures == {}

@@ -176,7 +176,9 @@ class Files:
         ]
 
     def checkpoint(self) -> bytes:
-        return b"".join(path.read_bytes() for path in self.state.glob("checkpoint-*"))
+        # What is being written, under another name, may be gone by the time it is read.
+        whole = "checkpoint-????????????"
+        return b"".join(path.read_bytes() for path in self.state.glob(whole))
 
     def run_until(self, count: int, number: signal.Signals = signal.SIGTERM) -> None:
         """Run until there are so many alerts, and end it."""

@@ -211,7 +211,9 @@ def _position(value: object, default: int) -> int | None:
     if value is None:
         return default
     number = as_number(value)
-    return None if number is None or not math.isfinite(number) else int(number)
+    if number is None or (isinstance(number, float) and not math.isfinite(number)):
+        return None
+    return int(number)
 
 
 def _number(value: object, base: object = None) -> object:

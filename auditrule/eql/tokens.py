@@ -62,6 +62,17 @@ def tokens(text: str) -> Iterator[Token]:
         position = skip(text, match.end())
 
 
+def blanked(text: str) -> str:
+    """Return the text with blanks in place of comments, as far as it consists of tokens."""
+    parts: list[str] = []
+    position = 0
+    while position < len(text) and (match := _token.match(text, begin := skip(text, position))):
+        parts.append(text[position:begin])
+        parts.append(" " * len(match[0]) if match.lastgroup == "comment" else match[0])
+        position = match.end()
+    return "".join(parts) + text[position:]
+
+
 def skip(text: str, position: int) -> int:
     """Return where the white space that begins at a position ends."""
     match = _space.match(text, position)

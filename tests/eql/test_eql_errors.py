@@ -153,6 +153,12 @@ CONDITIONS = [
     # What is no text of EQL at all.
     ("process where a «/*» == 1", "the comment never ends"),
     ("process where a == «$»x", "unexpected character '$'"),
+    # Comments are shown as they are.
+    ("process where /* x */ a == «$»x // c", "unexpected character '$'"),
+    (
+        'process where /* x */ a regex «"(x"» // c',
+        "a group of the regular expression is never closed",
+    ),
 ]
 
 STATEMENTS = [
@@ -333,6 +339,14 @@ def test_a_syntax_error_says_what_is_wrong_and_shows_where(case: str, message: s
     with pytest.raises(eql.EqlSyntaxError) as caught:
         eql.compile(read_case(case)[0])
     assert str(caught.value) == shown(case, message)
+
+
+@pytest.mark.parametrize("wrong", ["$", 'regex "(x"'])
+def test_a_comment_of_several_lines_counts_as_these(wrong: str) -> None:
+    with pytest.raises(eql.EqlSyntaxError) as caught:
+        eql.compile(f"process where /* of\n two */ a {wrong}")
+    column = len(" two */ a ") + 1 + wrong.find('"') + ('"' not in wrong)
+    assert (caught.value.line, caught.value.column) == (2, column)
 
 
 @pytest.mark.parametrize(("case", "message"), UNSUPPORTED)

@@ -97,6 +97,8 @@ VALUES = [
     ("substring(name, 50)", ""),
     ("substring(name, -50, 2)", "Ex"),
     ("substring(name, 8, 9223372036854775807)", ".exe"),
+    ("substring(name, 8, beyond)", ".exe"),
+    ("substring(name, infinite)", None),
     ("substring(name, null)", "Explorer.exe"),
     ("substring(name, null, 2)", "Explorer.exe"),
     ("substring(name, 8, null)", ".exe"),

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from auditrule.audit.event import AuditEvent
-from auditrule.audit.fact import ASKED, EXEC, LINE, WHAT, event_of, time_of
+from auditrule.audit.fact import ASKED, CHANCES, EXEC, ID, LINE, WHAT, event_of, time_of
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.quick import match_header, type_of
 from auditrule.audit.record import EventId, Record, event_id_of
@@ -17,16 +17,17 @@ from auditrule.audit.relevance import Part, part_of, quick_part
 from auditrule.audit.screen import Screen
 from auditrule.audit.serials import TELLING
 from auditrule.audit.syscalls import is_known
+from auditrule.finding import Finder, Findings, loaded
+from auditrule.outlook import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from auditrule.audit.asked import Asked
     from auditrule.audit.fact import Fact
     from auditrule.audit.reassembly import Reassembler
-    from auditrule.audit.screen import Block
     from auditrule.audit.serials import SerialWatch
     from auditrule.ecs.mapping import DocumentMapper
+    from auditrule.rules.prospects import Prospects
 
 _log = logging.getLogger(__name__)
 _SHOWN_BYTES = 80
@@ -35,7 +36,7 @@ _NO_EVENT = EventId(None, 0, 0, 0)
 _FEWEST_FOR_SCREEN = 8
 # So many bytes are cut into lines at once where lines have to be looked at.
 _AT_ONCE = 4 << 10
-_MOST_SCREENS = 16
+_MOST_FINDERS = 16
 _ARCH = re.compile(rb"type=SYSCALL msg=audit\([^)]*\): arch=([0-9a-f]{1,8}) ")
 _NODE = re.compile(rb"\nnode=([^ \n]+) ")
 _TELLING_LINES = re.compile(
@@ -47,6 +48,7 @@ _IDS = re.compile(
     rb"([0-9]{1,11})\.([0-9]{3}):([0-9]{1,18})\):"
 )
 
+Block: TypeAlias = bytes | bytearray
 Fields: TypeAlias = dict[str, Any]
 """A document as plain JSON types, nested, absent fields left out."""
 
@@ -74,26 +76,14 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-@dataclass(frozen=True, slots=True)
-class ScreenedPart:
-    """What a part of a log says, up to `stop`: the facts of `node`, and how many `records`.
-
-    Lines that are facts themselves are among the records. The times are those of the facts.
-    """
-
-    node: str | None
-    facts: Sequence[Fact]
-    records: int
-    stop: int
-    oldest_ms: int | None = None
-    newest_ms: int | None = None
-
-
 class Screened(Protocol):
     r"""A part of a log that is screened; places in it are those of the b"\n" before a line."""
 
-    def facts(self, at: int) -> ScreenedPart:
-        """Return what it says from `at` on, up to some place; nothing, if that is `at`."""
+    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+        """Return what it says from `at` on, up to some place; nothing, if that is `at`.
+
+        It comes with the host that the log names. Without `sifts`, nothing is left out.
+        """
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on, at least one."""
@@ -109,9 +99,10 @@ class DocumentReader:
     and not looked at further. `serials`, if given, is told of every event, to know what the log
     should hold besides.
 
-    `asked`, if not None, are the programs that somebody asks about: of others there need be no
+    `prospects`, if not None, tell which programs can meet no rule: of those there need be no
     document. With `exhaustive`, every line is looked at by itself and read by the grammar, and no
-    program is left out; else whole blocks are screened (auditrule.audit.screen).
+    program is left out; else whole blocks are screened (auditrule.audit.screen), and with `sifts`
+    what is said of processes that nobody asks about is left out.
     """
 
     def __init__(
@@ -120,31 +111,28 @@ class DocumentReader:
         reassembler: Reassembler,
         mapper: DocumentMapper,
         serials: SerialWatch | None = None,
-        asked: Asked | None = None,
+        prospects: Prospects | None = None,
         exhaustive: bool = False,
+        sifts: bool = False,
     ) -> None:
         self._reassembler = reassembler
         self._mapper = mapper
         self._exhaustive = exhaustive
         self.counts = Counts()
         self.serials = serials
-        self._asked = asked
+        self._sifts = sifts
+        self.expect(prospects)
         # The event of the newest record, and how its line spells it: most records are of the same.
         self._event_id = _NO_EVENT
         self._event: tuple[bytes | None, ...] | None = None
-        self._screens: dict[tuple[bytes | None, bytes], Screen] = {}
         self._arch = b"c000003e"
         self._other_arch = b""
 
-    @property
-    def asked(self) -> Asked | None:
-        """The programs that somebody asks about; None for any."""
-        return self._asked
-
-    @asked.setter
-    def asked(self, asked: Asked | None) -> None:
-        self._asked = asked
-        self._screens.clear()
+    def expect(self, prospects: Prospects | None) -> None:
+        """Have other rules tell which programs they may match."""
+        self._outlook = None if prospects is None else Outlook(prospects, self._mapper.who)
+        self._finders: dict[tuple[bytes | None, bytes], Finder] = {}
+        self._mapper.processes.forget_chances()
 
     @property
     def pending(self) -> int:
@@ -171,17 +159,19 @@ class DocumentReader:
             return
         if self.serials is not None:
             _tell_serials(self.serials, block, begin, end)
-        yield from self.read_screened(_ScreenedBlock(block, end, self._screen), begin, end)
+        yield from self.read_screened(_ScreenedBlock(bytes(block), end, self._finder), begin, end)
         self._note_last(block, begin, end)
 
     def read_screened(self, screened: Screened, at: int, end: int) -> Iterator[Fields]:
         """Take the lines from `at` to `end` of what is screened; yield as `read_block` does."""
         while at < end:
             if not self._reassembler:
-                part = screened.facts(at)
-                if part.stop > at:
-                    yield from self._take(part)
-                    at = part.stop
+                node, found = screened.find(at)
+                if not self._may_take(node, found):
+                    node, found = screened.find(at, sifts=False)
+                if found.stop > at:
+                    yield from self._take(node, found)
+                    at = found.stop
             if at < end:
                 at = yield from self._by_lines(screened.lines(at), at)
 
@@ -232,37 +222,62 @@ class DocumentReader:
         elif part is Part.FIRST or record.event_id in self._reassembler:
             yield from self._documents(self._reassembler.push(record))
 
-    def _take(self, part: ScreenedPart) -> Iterator[Fields]:
-        """Take what the screen has found; yield the documents that are asked for."""
-        facts, counts = part.facts, self.counts
-        counts.records += part.records
-        begin, execs = 0, 0
+    def _may_take(self, node: str | None, found: Findings) -> bool:
+        """Tell whether nothing is left out that has to be known; if so, its times are taken."""
+        left_out = found.left_out
+        if left_out is None:
+            return True
+        if found.oldest_ms is None or found.newest_ms is None:
+            return False
+        is_steady = self._reassembler.may_pass_by(found.oldest_ms, found.newest_ms)
+        return is_steady and self._mapper.pass_over(node, left_out.lowest, left_out.highest)
+
+    def _take(self, node: str | None, found: Findings) -> Iterator[Fields]:
+        """Take what is found; yield the documents that are asked for."""
+        facts, counts = found.facts, self.counts
+        counts.records += found.records
+        begin, execs, may_boot = 0, 0, found.left_out is None
         for n, fact in enumerate(facts):
             what = fact[WHAT]
             if what == EXEC:
                 execs += 1
             elif what >= ASKED:
-                self._note(part.node, facts[begin:n])
+                self._note(node, facts[begin:n], may_boot=may_boot)
                 begin = n + 1
-                text = self._mapper.processes.text_of(fact)
-                if what == ASKED:
-                    yield from self._documents([event_of(text)])
-                else:
+                if what == LINE:
                     counts.records -= 1
-                    yield from self._line(text, is_told=True)
+                    yield from self._line(self._mapper.processes.text_of(fact), is_told=True)
+                elif self._is_hopeless(node, fact):
+                    execs += 1
+                    self._note(node, [fact], may_boot=may_boot)
+                else:
+                    text = self._mapper.processes.text_of(fact)
+                    yield from self._documents([event_of(text)])
         counts.execs += execs
-        self._note(part.node, facts[begin:])
-        if part.oldest_ms is not None and part.newest_ms is not None:
-            ends = any(fact[WHAT] in (EXEC, ASKED) for fact in facts)
-            if not self._reassembler.pass_by(part.oldest_ms, part.newest_ms, ends=ends):
+        self._note(node, facts[begin:], may_boot=may_boot)
+        if found.left_out is not None:
+            counts.events += found.left_out.facts
+            counts.execs += found.left_out.execs
+            self._mapper.note_gone(node, found.left_out.gone)
+            execs += found.left_out.execs
+        if found.oldest_ms is not None and found.newest_ms is not None:
+            ends = execs > 0 or any(fact[WHAT] == ASKED for fact in facts)
+            if not self._reassembler.pass_by(found.oldest_ms, found.newest_ms, ends=ends):
                 for fact in facts:
                     if fact[WHAT] != LINE:
-                        self._reassembler.pass_time(time_of(self._mapper.processes.text_of(fact)))
+                        self._reassembler.pass_time(time_of(fact[ID]))
 
-    def _note(self, node: str | None, facts: Sequence[Fact]) -> None:
+    def _is_hopeless(self, node: str | None, fact: Fact) -> bool:
+        """Tell whether a program's start can meet no rule, now that its parent is known."""
+        chances, outlook = fact[CHANCES], self._outlook
+        if chances is None or outlook is None:
+            return False
+        return not chances[0] & outlook.of_children(self._mapper.parent(node, fact))
+
+    def _note(self, node: str | None, facts: Sequence[Fact], *, may_boot: bool) -> None:
         if facts:
             self.counts.events += len(facts)
-            self._mapper.note(node, facts)
+            self._mapper.note(node, facts, may_boot=may_boot)
 
     def _note_last(self, block: Block, begin: int, end: int) -> None:
         """Take note of the newest record's event."""
@@ -274,8 +289,8 @@ class DocumentReader:
                 return
             end = at
 
-    def screen_for(self, data: bytes) -> Screen | None:
-        """Return the screen for a log that begins with `data`; None if it has to be read by lines.
+    def finder_for(self, data: bytes) -> Finder | None:
+        """Return the finder for a log that begins with `data`; None if it has to be read by lines.
 
         None as well where somebody wants to know of serials.
         """
@@ -286,10 +301,10 @@ class DocumentReader:
             return None
         self._arch = self._other_arch = match[1]
         block = b"\n" + data
-        return self._screen(block, 0, len(block))
+        return self._finder(block, 0, len(block))
 
-    def _screen(self, block: Block, at: int, end: int) -> Screen | None:
-        """Return the screen for what the block holds there, None where there is none."""
+    def _finder(self, block: bytes, at: int, end: int) -> Finder | None:
+        """Return the finder for what the block holds there, None where there is none."""
         if match := _ARCH.search(block, at, min(end, at + _AT_ONCE)):
             # A program of another architecture now and then is read by lines.
             arch = match[1]
@@ -298,11 +313,12 @@ class DocumentReader:
             self._other_arch = arch
         node = _NODE.match(block, at, end)
         key = (None if node is None else node[1], self._arch)
-        screen = self._screens.get(key)
-        if screen is None and len(self._screens) < _MOST_SCREENS:
-            screen = Screen(node=key[0], arch=key[1], asked=self._asked)
-            self._screens[key] = screen
-        return screen
+        finder = self._finders.get(key)
+        if finder is None and len(self._finders) < _MOST_FINDERS:
+            asked = None if self._outlook is None else self._outlook.asked
+            screen = Screen(node=key[0], arch=key[1], asked=asked)
+            finder = self._finders[key] = Finder(screen, self._outlook, sifts=self._sifts)
+        return finder
 
     def pass_time(self) -> Iterator[Fields]:
         """Yield the documents of events that no records will come for, as the newest one tells.
@@ -346,11 +362,10 @@ class DocumentReader:
         yield from self._documents(self._reassembler.flush())
 
     def _documents(self, events: Iterable[AuditEvent]) -> Iterator[Fields]:
-        names = None if self._asked is None else self._asked.names
         for event in events:
             for each in (*self._reassembler.over_before(event), event):
                 self.counts.events += 1
-                fields = self._mapper.fields(each, names)
+                fields = self._mapper.fields(each, self._outlook)
                 if fields is not None:
                     self.counts.execs += 1
                     if fields:
@@ -371,20 +386,19 @@ class _ScreenedBlock:
     """A block that is screened as its lines are asked for."""
 
     def __init__(
-        self, block: Block, end: int, screen: Callable[[Block, int, int], Screen | None]
+        self, block: bytes, end: int, finder: Callable[[bytes, int, int], Finder | None]
     ) -> None:
         self._block = block
         self._end = end
-        self._screen = screen
+        self._finder = finder
 
-    def facts(self, at: int) -> ScreenedPart:
+    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
         """Return what it says from `at` on."""
-        block = self._block
-        screen = self._screen(block, at, self._end)
-        if screen is None:
-            return ScreenedPart(None, [], 0, at)
-        facts, stop, *times = screen.read(block, at, self._end)
-        return ScreenedPart(screen.node, facts, block.count(b"\n", at, stop), stop, *times)
+        finder = self._finder(self._block, at, self._end)
+        if finder is None:
+            return None, Findings([], 0, at)
+        found = finder.find(self._block, at, self._end, sifts=sifts)
+        return finder.node, found._replace(facts=loaded(found.facts, self._block))
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""
@@ -395,7 +409,7 @@ class _ScreenedBlock:
                 stop = block.find(b"\n", at + _AT_ONCE, self._end)
             if stop < 0:
                 stop = self._end
-        return bytes(block[at + 1 : stop]).split(b"\n")
+        return block[at + 1 : stop].split(b"\n")
 
 
 def _tell_serials(serials: SerialWatch, block: Block, at: int, end: int) -> None:

@@ -17,8 +17,8 @@ from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.pipeline import conclude, detect
 from auditrule.reader import Counts, DocumentReader
-from auditrule.source.archive import LogStream, open_log
-from auditrule.source.blocks import read_blocks
+from auditrule.source.archive import STDIN, LogStream, open_log
+from auditrule.source.blocks import BLOCK_SIZE, read_blocks
 from auditrule.source.errors import SourceError
 from auditrule.source.lines import LineCounts
 from auditrule.source.logset import LogSets
@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditrule.alerts.model import Alert
-    from auditrule.audit.asked import Asked
     from auditrule.reader import Fields
     from auditrule.rules.detector import Detector
+    from auditrule.rules.prospects import Prospects
     from auditrule.source.logset import LogFile, LogSet
     from auditrule.unpacking import UnpackedLog
 
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
 _LARGE_ARCHIVE = 1 << 20
+# The more is looked at together, the more processes have ended in it.
+_BLOCK = 4 << 20
 # One takes what these find as fast as they find it; more would only take memory.
 _MOST_HELPERS = 4
 
@@ -122,7 +124,7 @@ class Replay:
             yield from self._alerts_of_processes(detector)
             return
         for log in sets:
-            documents = self._documents_of(log, detector.asked)
+            documents = self._documents_of(log, detector.prospects)
             yield from detect(documents, detector)
             yield from conclude(detector)
         self.dropped += Counter(detector.dropped)
@@ -157,7 +159,7 @@ class Replay:
         problems = [(error.path, error.reason) for error in alone.problems]
         yield _Outcome(counts, problems, alone.overlong, alone.dropped, log.size)
 
-    def _documents_of(self, log: LogSet, asked: Asked | None = None) -> Iterator[Fields]:
+    def _documents_of(self, log: LogSet, prospects: Prospects | None = None) -> Iterator[Fields]:
         reader = DocumentReader(
             reassembler=Reassembler(),
             mapper=DocumentMapper(
@@ -166,7 +168,8 @@ class Replay:
                 exhaustive=self._exhaustive,
                 most_waiting=MANY,
             ),
-            asked=None if self._exhaustive else asked,
+            prospects=None if self._exhaustive else prospects,
+            sifts=True,
             exhaustive=self._exhaustive,
         )
         try:
@@ -182,7 +185,11 @@ class Replay:
                 with self._open(file) as stream:
                     if isinstance(stream, LogStream) and self._may_be_screened(stream):
                         yield from self._read_with_help(stream, reader)
-                    for block, begin, end in read_blocks(stream, counts=self._lines):
+                    # Whoever writes to standard input may want to see what comes of it.
+                    size, fills = (_BLOCK, True) if file.path != STDIN else (BLOCK_SIZE, False)
+                    for block, begin, end in read_blocks(
+                        stream, block_size=size, fills=fills, counts=self._lines
+                    ):
                         yield from reader.read_block(block, begin, end)
                         self._tell_progress(self._bytes_done + stream.consumed)
             except SourceError as error:
@@ -207,14 +214,14 @@ class Replay:
         """Read what other processes can screen of a file; the stream is left behind it."""
         from auditrule.screening import ScreenedFile, text_from
 
-        screen = reader.screen_for(stream.peek())
-        if screen is None:
+        finder = reader.finder_for(stream.peek())
+        if finder is None:
             return
         fd, done = stream.fileno(), 0
         helpers = min(self._jobs, _MOST_HELPERS)
         reader.mapper.processes.load_text = partial(text_from, fd)
         try:
-            screened = ScreenedFile(fd, stream.size, screen=screen, jobs=helpers)
+            screened = ScreenedFile(fd, stream.size, finder=finder, jobs=helpers)
             with closing(screened.parts()) as parts:
                 for begin, end, part in parts:
                     yield from reader.read_screened(part, begin, end)

@@ -10,19 +10,19 @@ from __future__ import annotations
 import marshal
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditrule.audit.fact import AT
+from auditrule.finding import Findings, LeftOut
 from auditrule.parallel import TaskError, in_turns
-from auditrule.reader import ScreenedPart
 from auditrule.source.blocks import has_overlong
 from auditrule.source.lines import MAX_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from auditrule.audit.fact import Fact, Text
-    from auditrule.audit.screen import Screen
+    from auditrule.audit.fact import Text
+    from auditrule.finding import Finder
 
 PART_SIZE = 4 << 20
 """How much of a file a process screens at a time."""
@@ -32,17 +32,16 @@ _AT_ONCE = 4 << 10
 class ScreenedFile:
     r"""A plain file whose parts are screened by `jobs` processes.
 
-    `size` bytes of the open file `fd` are screened, with the screens that `screen` is for each
-    part. Places are as reader.Screened has them: of the b"\n" before a line, so that the file's
-    first line is at -1.
+    `size` bytes of the open file `fd` are looked at by `finder`. Places are as reader.Screened has
+    them: of the b"\n" before a line, so that the file's first line is at -1.
     """
 
     def __init__(
-        self, fd: int, size: int, *, screen: Screen, jobs: int, part_size: int = PART_SIZE
+        self, fd: int, size: int, *, finder: Finder, jobs: int, part_size: int = PART_SIZE
     ) -> None:
         self._fd = fd
         self._size = size
-        self._screen = screen
+        self._finder = finder
         self._part_size = part_size
         self._count = -(-size // part_size)
         self._jobs = min(jobs, self._count)
@@ -58,7 +57,7 @@ class ScreenedFile:
             for found in in_turns(tasks):
                 begin, end, segments = marshal.loads(found)  # noqa: S302 - from our own process
                 if end > begin:
-                    yield begin, end, ScreenedFilePart(self._fd, end, self._screen.node, segments)
+                    yield begin, end, ScreenedFilePart(self._fd, end, self._finder, segments)
         except TaskError:
             return
 
@@ -75,9 +74,7 @@ class ScreenedFile:
         # A place is that of the newline before a line.
         first = number * self._part_size - 1
         after = min(first + self._part_size, self._size - 1)
-        block = os.pread(self._fd, after - max(first, 0) + MAX_LINE, max(first, 0))
-        if first < 0:
-            block = b"\n" + block
+        block = _read(self._fd, first, after + MAX_LINE)
         begin = block.find(b"\n")
         end = block.find(b"\n", after - first)
         if begin < 0 or end < 0:
@@ -89,41 +86,47 @@ class ScreenedFile:
         segments = []
         at = begin
         while at < end:
-            facts, stop, oldest, newest = self._screen.read(block, at, end, base=first)
-            count = block.count(b"\n", at, stop)
-            segments.append((at + first, count, facts, stop + first, oldest, newest))
+            found = self._finder.find(block, at, end, first)
+            segments.append((at + first, *_as_tuple(found)))
             # The line there is to be looked at; where that ends, only whoever does so will know.
-            at = block.find(b"\n", stop + 1, end)
+            at = block.find(b"\n", found.stop - first + 1, end)
             if at < 0:
                 break
         return begin + first, end + first, segments
 
 
-_Segment = tuple[int, int, "list[Fact]", int, "int | None", "int | None"]
-"""Where it begins, the number of its lines, its facts, where it ends, and the facts' times."""
+_Segment = tuple[Any, ...]
+"""Where it begins, and Findings, as a tuple."""
 
 
 class ScreenedFilePart:
     """What was found in a part of a file (reader.Screened)."""
 
-    def __init__(self, fd: int, end: int, node: str | None, segments: Sequence[_Segment]) -> None:
+    def __init__(self, fd: int, end: int, finder: Finder, segments: Sequence[_Segment]) -> None:
         self._fd = fd
         self._end = end
-        self._node = node
-        self._segments = list(reversed(segments))
+        self._finder = finder
+        self._segments = [(begin, _from_tuple(found)) for begin, *found in reversed(segments)]
 
-    def facts(self, at: int) -> ScreenedPart:
+    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
         """Return what it says from `at` on."""
-        while self._segments and self._segments[-1][3] <= at:
+        while self._segments and self._segments[-1][1].stop <= at:
             self._segments.pop()
+        node = self._finder.node
         if not self._segments or self._segments[-1][0] > at:
-            return ScreenedPart(self._node, [], 0, at)
-        begin, count, facts, stop, oldest_ms, newest_ms = self._segments.pop()
-        if begin < at:
-            # What began before has been looked at, its times too, and what is left began behind it.
-            facts = [fact for fact in facts if fact[AT] >= at]
-            count -= self._lines_between(begin, at)
-        return ScreenedPart(self._node, facts, count, stop, oldest_ms, newest_ms)
+            return node, Findings([], 0, at)
+        begin, found = self._segments[-1]
+        first = at if found.left_out is None else found.left_out.first
+        if first >= at and (sifts or found.left_out is None):
+            if begin < at:
+                # What began before has been looked at, its times too.
+                facts = [fact for fact in found.facts if fact[AT] >= at]
+                records = found.records - self._lines_between(begin, at)
+                found = found._replace(facts=facts, records=records)
+            return node, found
+        # Left out may be what is to be known now.
+        block = _read(self._fd, at, found.stop + 1)
+        return node, self._finder.find(block, 0, found.stop - at, at, sifts=False)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""
@@ -138,7 +141,24 @@ class ScreenedFilePart:
             size *= 4
 
     def _lines_between(self, begin: int, at: int) -> int:
-        return os.pread(self._fd, at - begin, begin + 1).count(b"\n")
+        return _read(self._fd, begin + 1, at + 1).count(b"\n")
+
+
+def _read(fd: int, begin: int, end: int) -> bytes:
+    """Return the bytes of a file; before its first line there is a newline, so to speak."""
+    if begin < 0:
+        return b"\n" + os.pread(fd, end, 0)
+    return os.pread(fd, end - begin, begin)
+
+
+def _as_tuple(found: Findings) -> tuple[Any, ...]:
+    """Return what marshal takes."""
+    return (*found[:-1], None if found.left_out is None else tuple(found.left_out))
+
+
+def _from_tuple(values: Sequence[Any]) -> Findings:
+    found = Findings._make(values)
+    return found._replace(left_out=found.left_out and LeftOut._make(found.left_out))
 
 
 def text_from(fd: int, text: Text) -> bytes:

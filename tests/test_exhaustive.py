@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from benchmarks.workload import Shape, write_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
-from auditrule import replaying, screening
+from auditrule import finding, replaying, screening
 from auditrule.audit.fact import TEXT, fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
@@ -25,6 +26,7 @@ from auditrule.ecs.catalogue import catalogue
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.ecs.recorded import RecordedImage, image_of
+from auditrule.ecs.sift import Sifted, sift
 from auditrule.pipeline import detect
 from auditrule.reader import DocumentReader
 from auditrule.replaying import Replay
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from auditrule.audit.event import AuditEvent
+    from auditrule.audit.fact import Fact
     from auditrule.reader import Fields
     from auditrule.rules.rule import Rule
 
@@ -55,10 +58,12 @@ def rule_sets() -> tuple[tuple[Rule, ...], ...]:
 
 
 def test_one_rule_asks_about_a_few_programs_and_many_about_any() -> None:
-    one, many = (Detector(rules).asked for rules in rule_sets())
+    one, many = (Detector(rules).prospects for rules in rule_sets())
     assert one is not None
-    assert one.names == frozenset({b"chmod", b"install"})
-    assert many is None
+    assert one.asked is not None
+    assert one.asked.names == frozenset({b"chmod", b"install"})
+    assert many is not None
+    assert many.asked is None
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +105,8 @@ def assert_the_same(log: Path, *, sizes: Sequence[tuple[int, int]] = ()) -> int:
 def in_pieces(block: int, part: int) -> Iterator[None]:
     """Have files read in blocks of one size, and screened by processes in parts of another."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replaying, "read_blocks", partial(read_blocks, block_size=block))
+        patch.setattr(replaying, "_BLOCK", block)
+        patch.setattr(finding, "_FEWEST_TO_SIFT", 1)
         patch.setattr(replaying, "_LARGE", 0)
         patch.setattr(screening, "ScreenedFile", partial(ScreenedFile, part_size=part))
         yield
@@ -111,6 +117,41 @@ def in_pieces(block: int, part: int) -> Iterator[None]:
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_captured_logs_give_the_same(log: Path) -> None:
     assert_the_same(log, sizes=[(1000, 3001), (64 << 10, 20_000)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("rate", [100, 2000])
+def test_a_busy_host_s_log_gives_the_same(
+    tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "audit.log"
+    written = write_log(log, 3 << 20, Shape(execs_per_match=50, rate=rate))
+    gone: set[tuple[bytes, bytes]] = set()
+
+    def watched(facts: Sequence[Fact], newest: bytes) -> Sifted:
+        found = sift(facts, newest)
+        gone.update(found.gone)
+        return found
+
+    monkeypatch.setattr(finding, "sift", watched)
+    assert assert_the_same(log, sizes=[(1 << 20, 1 << 20), (200_000, 300_000)]) > 20
+    # Most of its processes have ended, and long before the part does.
+    assert len(gone) > written.execs / 2
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "started", [b"", b"type=DAEMON_START msg=audit(1795500000.000:1): op=start\n"]
+)
+def test_a_log_in_which_the_host_boots_gives_the_same(tmp_path: Path, started: bytes) -> None:
+    log, other = tmp_path / "audit.log", tmp_path / "other.log"
+    write_log(log, 600_000, Shape(execs_per_match=50, rate=500))
+    write_log(other, 600_000, Shape(execs_per_match=50, rate=500, seed=1))
+    # Times and serials begin anew in the middle of a part.
+    log.write_bytes(log.read_bytes() + started + other.read_bytes())
+    assert assert_the_same(log, sizes=[(4 << 20, 4 << 20), (300_000, 400_000)]) > 8
 
 
 def first_alert(folder: Path) -> Path:
@@ -137,7 +178,8 @@ def test_a_log_cut_anywhere_gives_the_same(tmp_path: Path) -> None:
         reader = DocumentReader(
             reassembler=Reassembler(),
             mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity()),
-            asked=Detector(rules).asked,
+            prospects=Detector(rules).prospects,
+            sifts=True,
         )
         alerts = detect(documents_in_two(log.read_bytes(), first, reader), Detector(rules))
         assert [alert.to_json() for alert in alerts] == expected[:-1]
@@ -253,7 +295,7 @@ def test_each_rule_by_itself_gives_the_same(tmp_path: Path) -> None:
         for rule in rules:
             expected = alerts_of(log, (rule,), exhaustive=True)
             assert alerts_of(log, (rule,)) == expected
-            asked += Detector((rule,)).asked is not None
+            asked += Detector((rule,)).prospects is not None
             alerts += len(expected) - 1
     assert asked > 5
     assert alerts > 50

@@ -6,11 +6,12 @@ import json
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
+from rule_making import make_rule
 
 from auditrule.audit.reassembly import Reassembler
 from auditrule.ecs.document import Document
@@ -20,10 +21,6 @@ from auditrule.pipeline import detect
 from auditrule.reader import DocumentReader, Fields
 from auditrule.rules.detector import Detector
 from auditrule.rules.loader import load_rules
-
-if TYPE_CHECKING:
-    import pytest
-
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -177,6 +174,27 @@ def test_a_parent_has_the_same_id_for_the_same_name_of_its_host_whoever_asked_be
         return last["process"]["parent"]
 
     assert last_parent(lines("web1", 2, 8, 7)) == last_parent([])
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_other_rules_are_asked_about_parents_that_were_known_before(asked_before: bool) -> None:
+    """What was found out about a parent for some rules says nothing about others."""
+
+    def detector(parent: str) -> Detector:
+        return Detector([make_rule("r", f'process where process.parent.name == "{parent}"')])
+
+    def lines(name: bytes, serial: int, pid: int, ppid: int) -> list[bytes]:
+        deed = ExecOnKernel([name], exe=b"/bin/" + name, serial=serial, pid=pid, ppid=ppid)
+        return deed.lines()
+
+    old, new = detector("other"), detector("sh")
+    one = reader()
+    one.expect(old.prospects)
+    before = lines(b"sh", 1, 7, 1) + lines(b"ls", 2, 8, 7 if asked_before else 1)
+    assert list(one.read(before)) == []
+    one.expect(new.prospects)
+    after = [*lines(b"ls", 3, 9, 7), *lines(b"ls", 4, 10, 1)]
+    assert [document["process"]["pid"] for document in one.read(after)] == [9]
 
 
 def test_of_a_flood_of_forged_hosts_not_all_are_remembered() -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MOST_KNOWN = 10_000
-_BEHIND_ID = len("(): item=0 name=")
+_EXE_SIZE = len(" exe=")
+_BEHIND_ID = len("): item=0 name=")
 # Arguments that are all there, all quoted, none in pieces: what they hold, these bytes hold.
 _PLAIN_ARGUMENTS = re.compile(rb'argc=[0-9]+((?: a[0-9]+="[^"\n\x1d]*")*)(?=\n|\Z)')
 
@@ -35,23 +36,27 @@ class Asked:
         # By which names a program of two paths may be asked about.
         self._known: dict[tuple[bytes, bytes], tuple[bytes, ...]] = {}
 
-    def may_be(self, text: bytes, at_id: bytes) -> bool:
-        """Tell whether the exec with these records may be one of the programs; if in doubt, it may.
+    def may_be(self, block: bytes, start: int, end: int, at_id: bytes) -> bool:
+        """Tell whether an exec may be one of the programs; if in doubt, it may.
 
-        The first is its SYSCALL record; other events' may stand between the others. `at_id` is the
-        event's id as the log spells it.
+        Its records are in block[start:end]. The first is its SYSCALL record; other events' may
+        stand between the others. `at_id` is the event's id as the log spells it.
         """
-        begin = text.rfind(b" exe=", 0, text.find(b"\n")) + 5
-        exe = text[begin : text.find(b" ", begin)]
+        line_end = block.find(b"\n", start, end)
+        exe_at = block.rfind(b" exe=", start, line_end) + _EXE_SIZE
+        exe_end = block.find(b" ", exe_at, line_end)
         # Should it be a script, its first path is its name.
-        begin = text.find(b"(%s): item=0 name=" % at_id) + len(at_id) + _BEHIND_ID
-        path = text[begin : text.find(b" ", begin)]
+        path_at = block.find(at_id + b"): item=0 name=", line_end, end) + len(at_id) + _BEHIND_ID
+        path_end = block.find(b" ", path_at, end)
+        if exe_at < start or exe_end < 0 or path_at < line_end or path_end < 0:
+            return True
+        exe, path = block[exe_at:exe_end], block[path_at:path_end]
         programs = self._known.get((exe, path))
         if programs is None:
             programs = self._look_at(exe, path)
         if not programs:
             return False
-        arguments = _arguments(text, at_id)
+        arguments = _arguments(block[start:end], at_id)
         return arguments is None or any(self._may_have(arguments, name) for name in programs)
 
     def _look_at(self, exe: bytes, path: bytes) -> tuple[bytes, ...]:

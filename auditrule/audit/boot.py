@@ -46,14 +46,23 @@ class BootWatch:
 
         Those behind it are not taken. None where there is none.
         """
-        highest = max(self._highest, max(serials, default=0))
-        if not self._auditd_started and min(serials, default=0) >= highest - _REORDERED:
-            self._highest = highest
+        if not serials or self.pass_over(min(serials), max(serials)):
             return None
         for n, serial in enumerate(serials):
             if self._is_boot("SYSCALL", serial):
                 return n
         return None
+
+    def pass_over(self, lowest: int, highest: int) -> bool:
+        """Take the next system calls' events, with serials in between, if none may be of a boot.
+
+        Returns whether that is so.
+        """
+        highest = max(self._highest, highest)
+        if self._auditd_started or lowest < highest - _REORDERED:
+            return False
+        self._highest = highest
+        return True
 
     def _is_boot(self, kind: str, serial: int) -> bool:
         if kind.startswith("DAEMON_"):

@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 Text: TypeAlias = "bytes | tuple[int, int]"
 """Records, or where in a file they begin and end."""
 
-Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, int, Text, bytes]"
-"""What one event says: (AT, WHAT, PID, PPID, CHILD, SERIAL, TEXT, BY).
+Chances: TypeAlias = "tuple[int, int | None]"
+"""Which alternatives of rules an exec may meet, and which its children may (auditrule.outlook).
+
+The latter is None where that is not known.
+"""
+
+Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, bytes, Text, bytes, Chances | None]"
+"""What one event says: (AT, WHAT, PID, PPID, CHILD, ID, TEXT, BY, CHANCES).
 
 It is a plain tuple, as there are ten thousand a second of them. The numbers of processes are as the
-log writes them; CHILD is empty but for a fork. AT is where in its block the event was complete.
-TEXT holds its records, the SYSCALL record first, without a newline at the end; of an end, no more
-than the header. BY tells of a fork by what it was made, and is the same for the same.
+log writes them, and so is the event's ID; CHILD is empty but for a fork. AT is where in its block
+or file the event was complete. TEXT holds its records, the SYSCALL record first, without a newline
+at the end; of an end, nothing. BY tells of a fork by what it was made, and is the same for the
+same. CHANCES are there if the exec was looked at.
 """
 
 AT: Final = 0
@@ -33,9 +40,10 @@ WHAT: Final = 1
 PID: Final = 2
 PPID: Final = 3
 CHILD: Final = 4
-SERIAL: Final = 5
+ID: Final = 5
 TEXT: Final = 6
 BY: Final = 7
+CHANCES: Final = 8
 
 EXEC: Final = 0
 """A program started."""
@@ -58,7 +66,8 @@ MIXED: Final = 8 << 10
 _ENDING = frozenset({"PROCTITLE", "EOE"})
 _NO_PPID = b""
 _TYPE_AT = len("type=")
-_CALL_SIZE = len(" syscall=435 ")
+# It has the same number everywhere.
+_CLONE3 = b" syscall=435 "
 # What an exec is told by, besides its SYSCALL record.
 _TOLD_BY = {b"EXECVE": "EXECVE", b"CWD": "CWD", b"PATH": "PATH"}
 
@@ -75,16 +84,37 @@ def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
     else:
         what = EXEC
     ppid = _NO_PPID if caller.ppid is None else _written(caller.ppid)
-    text = b"\n".join(record.line for record in event.records if record.type not in _ENDING)
-    by = made_by(text) if what == FORK else b""
-    return (0, what, _written(caller.pid), ppid, child, event.id.serial, text, by)
+    text, by = b"", b""
+    if what not in (END, THREAD_END):
+        text = b"\n".join(record.line for record in event.records if record.type not in _ENDING)
+    if what == FORK:
+        by = made_by(text, 0, len(text))
+    at_id = b"%d.%03d:%d" % (event.id.seconds, event.id.millis, event.id.serial)
+    return (0, what, _written(caller.pid), ppid, child, at_id, text, by, None)
 
 
-def made_by(text: bytes) -> bytes:
-    """Return the BY of a fork with this TEXT: its call, and the program's name and file."""
-    call = text.find(b" syscall=")
-    program = text.find(b" comm=", call)
-    return text[call : call + _CALL_SIZE] + text[program : text.find(b" key=", program)]
+def with_text(fact: Fact, text: bytes) -> Fact:
+    """Return the fact with its records."""
+    at, what, pid, ppid, child, at_id, _, by, chances = fact
+    return at, what, pid, ppid, child, at_id, text, by, chances
+
+
+def looked_at(fact: Fact, what: int, chances: Chances | None) -> Fact:
+    """Return the fact of an exec with what was seen when it was looked at."""
+    at, _, pid, ppid, child, at_id, text, by, _ = fact
+    return at, what, pid, ppid, child, at_id, text, by, chances
+
+
+def made_by(block: bytes, start: int, end: int) -> bytes:
+    """Return the BY of a fork with this record: the program's name and file, and kind of call."""
+    call = block.find(b" syscall=", start, end)
+    program = block.find(b" comm=", call, end)
+    stop = block.find(b" key=", program, end)
+    if call < 0 or program < 0 or stop < 0:
+        return block[start:end]
+    # Of clone3 it is not told whether it makes a thread (auditrule.audit.process.Fork).
+    is_clone3 = block.startswith(_CLONE3, call)
+    return _CLONE3 + block[program:stop] if is_clone3 else block[program:stop]
 
 
 def own_records(text: bytes) -> bytes:
@@ -124,12 +154,15 @@ def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
     return AuditEvent(event_id, tuple(records), whole=True)
 
 
-def time_of(text: bytes) -> int:
-    """Return when a fact's event was, in milliseconds since the epoch."""
-    match = match_header(text)
-    if match is None:
-        return Record.parse(text.partition(b"\n")[0]).event_id.time_ms
-    return int(match[3]) * 1000 + int(match[4])
+def time_of(at_id: bytes) -> int:
+    """Return when the event with this ID was, in milliseconds since the epoch."""
+    seconds, _, rest = at_id.partition(b".")
+    return int(seconds + rest[:3])
+
+
+def serial_of(at_id: bytes) -> int:
+    """Return the serial of the event with this ID."""
+    return int(at_id[at_id.index(b":") + 1 :])
 
 
 def _written(number: int) -> bytes:

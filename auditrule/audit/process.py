@@ -42,7 +42,7 @@ _WHOSE = re.compile(
     rb" sgid=[0-9]+ fsgid=[0-9]+ tty=[^ \"{\x1d]+ ses=[0-9]+) comm="
 )
 _QUICK_CALLER = re.compile(
-    rb"type=SYSCALL msg=audit\(([0-9]{1,11})\.([0-9]{3}):[0-9]{1,18}\): arch=([0-9a-f]{1,8})"
+    rb"type=SYSCALL msg=audit\([0-9]{1,11}\.[0-9]{3}:[0-9]{1,18}\): arch=([0-9a-f]{1,8})"
     rb" syscall=([0-9]{1,10}) success=yes exit=[0-9]+"
     rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=[0-9]+ ppid=[0-9]+ pid=[0-9]+"
     rb"( auid=[0-9]+ uid=[0-9]+ gid=[0-9]+ euid=[0-9]+ suid=[0-9]+ fsuid=[0-9]+ egid=[0-9]+"
@@ -184,9 +184,8 @@ class Fork:
 
 
 class QuickCaller(NamedTuple):
-    """Who makes a system call that succeeds, and when: see Caller."""
+    """Who makes a system call that succeeds: see Caller."""
 
-    time_ms: int
     call: str | None
     spelling: tuple[bytes, bytes]
     comm: bytes
@@ -210,10 +209,9 @@ def quick_caller(line: bytes) -> QuickCaller | None:
     match = _QUICK_CALLER.match(line)
     if match is None:
         return None
-    seconds, millis, arch, number, whose, comm, exe = match.groups()
+    arch, number, whose, comm, exe = match.groups()
     _, _, enriched = line.partition(b"\x1d")
     return QuickCaller(
-        int(seconds) * 1000 + int(millis),
         syscall_name(int(arch, 16), int(number)),
         (whose, enriched),
         comm,

@@ -89,10 +89,14 @@ class Reassembler:
         between: then it has to be told of each time, by pass_time().
         """
         self._tells_ends = self._tells_ends or ends
-        if oldest_ms < max(newest_ms, self._latest_ms) - _JUMP_MS:
+        if not self.may_pass_by(oldest_ms, newest_ms):
             return False
         self._advance(newest_ms)
         return True
+
+    def may_pass_by(self, oldest_ms: int, newest_ms: int) -> bool:
+        """Tell whether pass_by() can take notice of these times."""
+        return oldest_ms >= max(newest_ms, self._latest_ms) - _JUMP_MS
 
     def pass_time(self, time_ms: int) -> list[AuditEvent]:
         """Take notice of the time of a record that belongs to no event here; as push() does."""

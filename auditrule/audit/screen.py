@@ -19,12 +19,14 @@ from auditrule.audit.fact import (
     END,
     EXEC,
     FORK,
+    ID,
     LINE,
     MIXED,
     THREAD,
     THREAD_END,
     made_by,
     own_records,
+    time_of,
 )
 from auditrule.audit.process import THREAD_FLAG
 from auditrule.audit.syscalls import Deed, calls_of, clone_flags_argument, deed
@@ -33,17 +35,15 @@ if TYPE_CHECKING:
     from auditrule.audit.asked import Asked
     from auditrule.audit.fact import Fact, Text
 
-Block: TypeAlias = bytes | bytearray
-
 # The kernel writes an exec's records at once, though others may come between them. One that is not
 # complete by then is left to whoever reads line by line.
 _FARTHEST_END = 64 << 10
 # Events whose times are farther apart (in seconds) are none that come between each other.
 _CLOSE = 1
-# Of an end the time is all that there is to tell.
-_HEADER = b"type=SYSCALL msg=audit(%s):"
-_ID = rb"[0-9]{10}\.[0-9]{3}:[0-9]{1,18}"
-_SECONDS, _BEFORE_SERIAL = 10, 15
+_ID = rb"[0-9]{10}+\.[0-9]{3}+:[0-9]{1,18}+"
+_SECONDS = 10
+BEFORE_SERIAL = 15
+"""How long the rest of an ID is that the screen reads."""
 _PID = rb"[1-9][0-9]{0,8}"
 # The most frequent types; of any other, each record is looked at by itself.
 _PLAIN = (
@@ -79,85 +79,77 @@ class Screen:
         """Whose log it is."""
         prefix = b"" if node is None else b"node=%s " % node
         self._find = re.compile(_expression(re.escape(prefix), arch)).finditer
-        self._last = b"\n%stype=PROCTITLE msg=audit(%%s):" % prefix.replace(b"%", b"%%")
+        self._last = b"\n%stype=PROCTITLE msg=audit(" % prefix
         self._asked = asked
 
     def read(  # noqa: C901 - one loop, in which a call would cost as much as a turn
-        self, block: Block, start: int, end: int, base: int | None = None
+        self, block: bytes, start: int, end: int, base: int = 0
     ) -> Screening:
         r"""Return what block[start:end] says, in order, as far as that holds.
 
         The block holds whole lines, each behind a b"\n": one stands at `start` and one at `end`.
         What follows the place where it stops is to be read line by line, at least the first line.
-        With `base`, where the block begins in a file, facts have places in that file, and name
-        their records by these; but for long ones, and those that are asked for.
+        Facts name their records by their place, but for long ones: in the block, or in the file in
+        which that begins at `base`.
         """
         facts: list[Fact] = []
-        ids: list[bytes] = []
         execs: list[_Open] = []
         open_until = start
-        cut, disorder, asked = end, False, self._asked
-        is_placed, base = base is not None, base or 0
+        cut, disorder, asked, last = end, False, self._asked, self._last
         text: Text
+        find, add = block.find, facts.append
         for match in self._find(block, start, end):
             at = match.start()
             at_id, is_exec, is_clone, child, ends_process, flags, ppid, pid = match.groups()
             if at_id is None:
-                line = bytes(block[at + 1 : _line_end(block, at + 1, end)])
+                line = block[at + 1 : find(b"\n", at + 1, end + 1)]
                 if b"SYSCALL" in line or at < open_until:
                     cut = at
                     break
-                facts.append((base + at, LINE, b"", b"", b"", 0, line, b""))
-                # Its own time it tells itself.
-                ids.append(ids[-1] if ids else b"")
+                add((base + at, LINE, b"", b"", b"", b"", line, b"", None))
                 continue
             if at < open_until:
                 disorder = True
                 if _meets(execs, at, at_id, pid, ppid):
                     cut = at
                     break
-            ids.append(at_id)
-            serial = int(at_id[_BEFORE_SERIAL:])
             if is_exec is not None:
-                last = self._last % at_id
-                done = block.find(last, at, min(end, at + _FARTHEST_END))
-                records = b"EOE" if done < 0 else bytes(block[at + 1 : done])
-                if len(records) > MIXED:
-                    records = own_records(records)
-                if b"EOE" in records:
-                    ids.pop()
+                done = find(last + at_id + b"):", at, min(end, at + _FARTHEST_END))
+                if done < 0 or find(b"EOE", at, done) >= 0:
                     cut = at
                     break
-                what, text = EXEC, records
-                if asked is None or asked.may_be(records, at_id):
+                text = (base + at + 1, base + done)
+                if done - at > MIXED:
+                    text = own_records(block[at + 1 : done])
+                what = EXEC
+                if asked is None or asked.may_be(block, at + 1, done, at_id):
                     what = ASKED
-                elif is_placed and len(records) <= MIXED:
-                    text = (base + at + 1, base + done)
-                facts.append((base + done, what, pid, ppid, b"", serial, text, b""))
+                add((base + done, what, pid, ppid, b"", at_id, text, b"", None))
                 execs.append((at, done, pid, at_id))
-                open_until = max(open_until, done)
+                if done > open_until:
+                    open_until = done
             elif child is not None:
-                line = bytes(block[at + 1 : _line_end(block, at + 1, end)])
-                text = (base + at + 1, base + at + 1 + len(line)) if is_placed else line
-                what = FORK
+                line_end = find(b"\n", at + 1, end + 1)
+                what, by = FORK, b""
                 if is_clone is not None and int(flags, 16) & THREAD_FLAG:
                     what = THREAD
-                by = made_by(line) if what == FORK else b""
-                facts.append((base + at, what, pid, ppid, child, serial, text, by))
+                else:
+                    by = made_by(block, at + 1, line_end)
+                text = (base + at + 1, base + line_end)
+                add((base + at, what, pid, ppid, child, at_id, text, by, None))
             else:
                 what = THREAD_END if ends_process is None else END
-                facts.append((base + at, what, pid, ppid, b"", serial, _HEADER % at_id, b""))
+                add((base + at, what, pid, ppid, b"", at_id, b"", b"", None))
         if cut < open_until:
             for each in reversed(execs):
                 if each[0] < cut <= each[1]:
                     cut = each[0]
-            kept = [n for n, fact in enumerate(facts) if fact[AT] < base + cut]
-            facts, ids = [facts[n] for n in kept], [ids[n] for n in kept]
+            facts = [fact for fact in facts if fact[AT] < base + cut]
         if disorder:
             facts.sort(key=itemgetter(AT))
         # They have as many digits, so that as bytes they sort as their times do.
-        told = list(filter(None, ids))
-        oldest, newest = (_time(min(told)), _time(max(told))) if told else (None, None)
+        told = [fact[ID] for fact in facts if fact[ID]]
+        oldest, newest = (time_of(min(told)), time_of(max(told))) if told else (None, None)
         return Screening(facts, cut, oldest, newest)
 
 
@@ -171,16 +163,6 @@ def _meets(execs: list[_Open], at: int, at_id: bytes, pid: bytes, ppid: bytes) -
             if whose in (pid, ppid) or other == at_id or abs(passed) > _CLOSE:
                 return True
     return False
-
-
-def _time(at_id: bytes) -> int:
-    seconds, _, millis = at_id[: _BEFORE_SERIAL - 1].partition(b".")
-    return int(seconds) * 1000 + int(millis)
-
-
-def _line_end(block: Block, start: int, end: int) -> int:
-    found = block.find(b"\n", start, end)
-    return end if found < 0 else found
 
 
 def _expression(prefix: bytes, arch: bytes) -> bytes:

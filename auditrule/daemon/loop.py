@@ -64,7 +64,7 @@ class Daemon:
     ) -> None:
         self.source = source
         self.reader = reader
-        reader.asked = detector.asked
+        reader.expect(detector.prospects)
         self.detector = detector
         self.outlet = outlet
         self._control = control
@@ -233,7 +233,7 @@ class Daemon:
         for rule_id in detector.restore(self.detector.snapshot()):
             _log.warning("rule %s is gone or another now; its open sequences are dropped", rule_id)
         self.detector = detector
-        self.reader.asked = detector.asked
+        self.reader.expect(detector.prospects)
         self.reloads += 1
         self._dirty = True
 

@@ -10,24 +10,25 @@ When that happens depends on the facts alone, so the answers do, too.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from auditrule.audit.fact import (
     ASKED,
-    BY,
     CHILD,
     END,
     EXEC,
     FORK,
-    MIXED,
     PID,
     PPID,
     TEXT,
-    THREAD_END,
     WHAT,
+    looked_at,
+    with_text,
 )
+from auditrule.ecs.sift import mentioned_in, that_matter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
 
 FEW: Final = 2048
 """How many facts wait where nobody is to wait for them to be told."""
-MANY: Final = 8192
+MANY: Final = 32_768
 """How many wait where time does not matter, but work: the more of them have ended together."""
-_NEVER: Final = 1 << 62
-# Of what was before these, a process has nothing left but its children.
-_BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})
-# What long records take at most.
 MOST_BYTES: Final = 8 << 20
+"""What their records take at most, where they are not left in a file."""
+_NEVER: Final = 1 << 62
 
 Logged: TypeAlias = tuple[bool, bool]
 """Whether forks, and whether ends of processes, are known to be logged."""
@@ -53,6 +52,9 @@ class Teller(Protocol):
 
     def tell(self, fact: Fact, logged: Logged) -> None:
         """Take a fact."""
+
+    def knows(self, pid: int) -> bool:
+        """Tell whether anything is known of a process."""
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         """Take the end of a part of the log.
@@ -101,23 +103,45 @@ class Backlog:
 
     def note(self, facts: Sequence[Fact]) -> None:
         """Take the facts that come next."""
-        begin, end = 0, len(facts)
         share = max(self._share(), 1)
         most, most_bytes = max(self._most // share, 16), MOST_BYTES // share
-        while begin < end:
-            stop = min(end, begin + max(most - len(self._facts), 1))
-            for n in _long(facts, begin, stop):
-                self._size += len(facts[n][TEXT])
-                if self._size > most_bytes:
-                    stop = n + 1
-                    break
-            self._look_what_is_logged(facts[begin:stop])
-            self._facts += facts[begin:stop]
+        size = self._size + sum(map(_size, facts))
+        if len(self._facts) + len(facts) < most and size <= most_bytes:
+            self._add(facts, size)
+        else:
+            self._note_in_parts(facts, most, most_bytes)
+
+    def _add(self, facts: Sequence[Fact], size: int) -> None:
+        self._look_what_is_logged(facts)
+        self._facts += facts
+        self._size = size
+
+    def _note_in_parts(self, facts: Sequence[Fact], most: int, most_bytes: int) -> None:
+        begin = 0
+        while begin < len(facts):
+            stop = min(len(facts), begin + max(most - len(self._facts), 1))
+            # How much they take with each of them; the last may be more than there is room for.
+            sizes = list(accumulate(map(_size, facts[begin:stop]), initial=self._size))
+            stop = min(stop, begin + bisect_right(sizes, most_bytes))
+            self._add(facts[begin:stop], sizes[stop - begin])
             begin = stop
-            if self._size > most_bytes:
-                self.shrink(0)
-            elif len(self._facts) >= most:
-                self.shrink(most // 4)
+            if self._size > most_bytes or len(self._facts) >= most:
+                self._shrink(most // 4, most_bytes // 4)
+
+    def note_gone(self, gone: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take the ends of processes that sift() has left out, behind the facts that it has not.
+
+        Of most, nothing was known before either.
+        """
+        self._index()
+        knows, of = self._teller.knows, self._of
+        self.note(
+            [
+                (0, END, pid, b"", b"", at_id, b"", b"", None)
+                for pid, at_id in gone
+                if pid in of or knows(int(pid))
+            ]
+        )
 
     def settle(self, pid: int) -> None:
         """Tell all that there is of a process, and of those that it comes from."""
@@ -149,56 +173,60 @@ class Backlog:
         self._facts = [
             fact
             if n in self._told or isinstance(fact[TEXT], bytes)
-            else (*fact[:TEXT], load(fact[TEXT]), fact[BY])
+            else with_text(fact, load(fact[TEXT]))
             for n, fact in enumerate(self._facts)
         ]
+
+    def forget_chances(self) -> None:
+        """Take notice that the rules are others."""
+        self._facts = [looked_at(fact, fact[WHAT], None) for fact in self._facts]
 
     def clear(self) -> None:
         """Drop all."""
         self._drop(len(self._facts))
         self._ended.clear()
 
-    def shrink(self, keep: int | None = None) -> None:
+    def shrink(self) -> None:
         """Tell what matters of all but the last facts, and drop them."""
-        keep = self._most // 4 if keep is None else keep
+        self._shrink(self._most // 4, MOST_BYTES, tells=True)
+
+    def _shrink(self, keep: int, keep_bytes: int, *, tells: bool = False) -> None:
+        """Drop what does not matter of all but the last facts, and tell the rest if it is much.
+
+        Nobody may ever ask for it: what `tells` is to be told at all events.
+        """
         facts = self._facts
-        count = max(0, len(facts) - keep)
+        count, size = len(facts), 0
+        while count > max(0, len(facts) - keep):
+            size += _size(facts[count - 1])
+            if size > keep_bytes:
+                break
+            count -= 1
         old = facts[:count]
         last: dict[bytes, int] = {}
-        for fact in old:
-            last[fact[PID]] = what = fact[WHAT]
+        began: dict[bytes, int] = {}
+        for n, fact in enumerate(old):
+            what = fact[WHAT]
+            last[fact[PID]] = n
             if what == FORK:
-                last[fact[CHILD]] = FORK
-        mentioned = set(chain.from_iterable((f[PID], f[PPID], f[CHILD]) for f in facts[count:]))
-        ended = {pid for pid, what in last.items() if what == END}
+                last[fact[CHILD]] = began[fact[CHILD]] = n
+            elif what in (EXEC, ASKED):
+                began[fact[PID]] = n
+        mentioned = mentioned_in(facts[count:])
+        ended = {pid for pid, n in last.items() if old[n][WHAT] == END}
         ended |= self._ended - last.keys()
         self._ended = ended & mentioned
         ended -= mentioned
-        for n in self._that_matter(old, last.keys() - ended):
-            self._tell_one(n)
-        self._teller.end(_in_order_of_last_mention(old), map(int, ended))
-        self._drop(count)
-
-    def _that_matter(self, facts: Sequence[Fact], living: Iterable[bytes]) -> list[int]:
-        """Return which facts tell of the living, or of those that they come from, in order."""
-        wanted = set(living)
-        telling = _forks_that_tell_of_their_maker(facts)
-        found: list[int] = []
-        for n in range(len(facts) - 1, -1, -1):
-            fact = facts[n]
-            what, pid = fact[WHAT], fact[PID]
-            if what == FORK:
-                if fact[CHILD] not in wanted and (pid not in wanted or n not in telling):
-                    continue
-                wanted.add(pid)
-            elif pid not in wanted:
-                continue
-            elif what in _BEGINS_ANEW:
-                wanted.discard(pid)
-            if n not in self._told:
-                found.append(n)
-        found.reverse()
-        return found
+        matter = that_matter(old, last.keys() - ended, asks=False) - self._told
+        if tells or len(matter) > 2 * keep or sum(_size(facts[n]) for n in matter) > keep_bytes:
+            for n in sorted(matter):
+                self._tell_one(n)
+            matter.clear()
+        # Of whom something waits, what came last does so, too, and the end.
+        waiting = ended & {pid for n in matter for pid in (old[n][PID], old[n][CHILD])}
+        matter |= {n[pid] for n in (began, last) for pid in waiting & n.keys()} - self._told
+        self._teller.end(_in_order_of_last_mention(facts), map(int, ended - waiting))
+        self._drop(count, sorted(matter))
 
     def _tell_one(self, n: int) -> None:
         self._told.add(n)
@@ -235,35 +263,20 @@ class Backlog:
                 of[child].append(n)
         self._indexed = len(self._facts)
 
-    def _drop(self, count: int) -> None:
-        """Forget the first facts."""
+    def _drop(self, count: int, but: Sequence[int] = ()) -> None:
+        """Forget the first facts `but` some of them, which have not been told."""
         if count == 0:
             return
-        self._facts = self._facts[count:]
-        self._size = sum(len(f[TEXT]) for f in self._facts if len(f[TEXT]) > MIXED)
-        self._fork_at = _earlier(self._fork_at, count)
-        self._end_at = _earlier(self._end_at, count)
-        self._told = {n - count for n in self._told if n >= count}
+        self._facts = [*map(self._facts.__getitem__, but), *self._facts[count:]]
+        self._size = sum(map(_size, self._facts))
+        self._fork_at, self._end_at = (
+            n if n == _NEVER else bisect_left(but, n) + max(0, n - count)
+            for n in (self._fork_at, self._end_at)
+        )
+        self._told = {n - count + len(but) for n in self._told if n >= count}
         self._of.clear()
         self._begins.clear()
         self._indexed = 0
-
-
-def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
-    """Return the forks that may tell more of who makes them than those before them do."""
-    known: dict[bytes, bytes] = {}
-    found: set[int] = set()
-    for n, fact in enumerate(facts):
-        what = fact[WHAT]
-        if what == FORK:
-            pid, by = fact[PID], fact[BY]
-            if known.get(pid) != by:
-                known[pid] = by
-                found.add(n)
-            known.pop(fact[CHILD], None)
-        elif what in _BEGINS_ANEW or what == THREAD_END:
-            known.pop(fact[PID], None)
-    return found
 
 
 def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:
@@ -272,13 +285,5 @@ def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:
     return [int(number) for number in reversed(mentioned) if number]
 
 
-def _long(facts: Sequence[Fact], begin: int, end: int) -> list[int]:
-    """Return which facts have long records; mostly none has."""
-    sizes = [len(fact[TEXT]) for fact in facts[begin:end]]
-    if max(sizes, default=0) <= MIXED:
-        return []
-    return [n for n, size in enumerate(sizes, begin) if size > MIXED]
-
-
-def _earlier(n: int, count: int) -> int:
-    return n if n == _NEVER else max(0, n - count)
+def _size(fact: Fact) -> int:
+    return len(fact[TEXT])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from auditrule.audit.fact import fact_of
+from auditrule.audit.fact import ID, PPID, fact_of, time_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.ecs.backlog import FEW
 from auditrule.ecs.document import ECS_VERSION, Document, format_time, present
@@ -18,7 +18,7 @@ from auditrule.ecs.recorded import image_of, text
 from auditrule.ecs.who import WhoReader, account
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.fact import Fact
@@ -44,6 +44,7 @@ class HostIdentity:
 
 
 _ECS = {"version": ECS_VERSION}
+_HOST = {"os": {"type": "linux"}}
 _EVENT = {
     "kind": "event",
     "category": ["process"],
@@ -52,6 +53,19 @@ _EVENT = {
     "outcome": "success",
     "module": "auditd",
 }
+
+
+class Outlook(Protocol):
+    """Whoever tells which rules, each a bit of a number, a program's start may meet."""
+
+    names: frozenset[bytes] | None
+    """The names of the programs that may meet any, in lower case; None if all may."""
+
+    def of(self, deed: Exec, own: Mapping[str, Any]) -> int:
+        """Return those that it, and its own fields (own_fields), leave."""
+
+    def of_children(self, parent: ProcessEntry | None) -> int:
+        """Return those that its parent leaves."""
 
 
 class DocumentMapper:
@@ -74,9 +88,10 @@ class DocumentMapper:
         most_waiting: int = FEW,
     ) -> None:
         self._host = host or HostIdentity()
-        self._who = WhoReader(names)
+        self.who = WhoReader(names)
+        """Whose the processes are."""
         self.processes = Processes(
-            table, self._who, exhaustive=exhaustive, most_waiting=most_waiting
+            table, self.who, exhaustive=exhaustive, most_waiting=most_waiting
         )
         """The processes that are remembered."""
 
@@ -90,42 +105,68 @@ class DocumentMapper:
         fields = self.fields(event)
         return Document.model_validate(fields) if fields else None
 
-    def fields(
-        self, event: AuditEvent, names: frozenset[bytes] | None = None
-    ) -> dict[str, Any] | None:
+    def fields(self, event: AuditEvent, outlook: Outlook | None = None) -> dict[str, Any] | None:
         """Take `event` as `map` does, and return what the document's `to_dict` would.
 
         It takes a third of the time, and only few documents are ever looked at as models. With
-        `names`, in lower case, there are fields only of a program whose name may be among them;
-        of another there are none: an empty mapping.
+        an `outlook`, there are fields only of a program that may meet a rule; of another there are
+        none: an empty mapping.
         """
         host = self._host_key(event.id.node)
         self.processes.look_for_boot(host, event)
-        deed = read_process_event(event, names)
+        deed = read_process_event(event, None if outlook is None else outlook.names)
         if deed is None:
             return None
         fields: dict[str, Any] | None = None
         if isinstance(deed, Exec):
-            parent = self.processes.parent(host, deed.caller.ppid, deed.id.time_ms)
-            fields = self._document(deed, parent)
+            fields = self._fields(host, deed, outlook)
         elif isinstance(deed, Start):
             fields = {}
         self.processes.note(host, fact_of(deed, event))
         return fields
 
-    def note(self, node: str | None, facts: Sequence[Fact]) -> None:
+    def _fields(self, host: str | None, deed: Exec, outlook: Outlook | None) -> dict[str, Any]:
+        who = self.who.read(deed.caller)
+        own = own_fields(image_of(deed), who)
+        chances = 0 if outlook is None else outlook.of(deed, own)
+        if outlook is not None and not chances:
+            return {}
+        parent = self.processes.parent(host, deed.caller.ppid, deed.id.time_ms)
+        if outlook is not None and not chances & outlook.of_children(parent):
+            return {}
+        return self._document(deed, who, own, parent)
+
+    def parent(self, node: str | None, fact: Fact) -> ProcessEntry | None:
+        """Return the parent of the program whose start the next fact is, as far as it is known."""
+        host = self._host_key(node)
+        self.processes.look_for_boot_at(host, fact[ID])
+        ppid = int(fact[PPID]) if fact[PPID] else None
+        return self.processes.parent(host, ppid, time_of(fact[ID]))
+
+    def note(self, node: str | None, facts: Sequence[Fact], *, may_boot: bool = True) -> None:
         """Take the facts that come next of the host that the log names `node`.
 
-        It is the same as to take their events by `fields`, if none of them is asked about.
+        It is the same as to take their events by `fields`, if none of them is asked about. That
+        the host does not boot among them, pass_over() may have told.
         """
-        self.processes.note_all(self._host_key(node), facts)
+        self.processes.note_all(self._host_key(node), facts, may_boot=may_boot)
+
+    def pass_over(self, node: str | None, lowest: int, highest: int) -> bool:
+        """Take the serials of events of a host, if there is no boot among them; tell so."""
+        return self.processes.pass_over(self._host_key(node), lowest, highest)
+
+    def note_gone(self, node: str | None, gone: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take the ends of processes that are left out of the facts before (ecs.sift)."""
+        self.processes.note_gone(self._host_key(node), gone)
 
     def _host_key(self, node: str | None) -> str | None:
         """Return whose processes an event is about; None is the host that `host` names."""
         return None if self._host.is_meant_by(node) else node
 
-    def _document(self, deed: Exec, parent: ProcessEntry | None) -> dict[str, Any]:
-        caller, event_id, who = deed.caller, deed.id, self._who.read(deed.caller)
+    def _document(
+        self, deed: Exec, who: Who, own: dict[str, Any], parent: ProcessEntry | None
+    ) -> dict[str, Any]:
+        caller, event_id = deed.caller, deed.id
         host = event_id.node or self._host.name
         host_id = self._host.id if self._host.is_meant_by(event_id.node) else None
         time = _time(event_id.time_ms)
@@ -133,8 +174,7 @@ class DocumentMapper:
             "pid": caller.pid,
             "entity_id": _entity_id(host, caller.pid, event_id.time_ms, event_id.serial),
             "start": time,
-            **present(_image_fields(image_of(deed))),
-            **who.process,
+            **own["process"],
         }
         if caller.ppid is not None:
             process["parent"] = self._parent(host, caller.ppid, parent)
@@ -142,16 +182,14 @@ class DocumentMapper:
             "@timestamp": time,
             "ecs": _ECS,
             "event": {
-                **_EVENT,
+                **own["event"],
                 "id": stable_id("event", host, event_id.time_ms, event_id.serial),
                 "sequence": event_id.serial,
             },
-            "host": present(
-                {"os": {"type": "linux"}, "name": host, "hostname": host, "id": host_id}
-            ),
+            "host": present({**own["host"], "name": host, "hostname": host, "id": host_id}),
             "process": process,
-            "user": who.user,
-            "group": who.group,
+            "user": own["user"],
+            "group": own["group"],
             "auditd": _auditd(deed, who),
             "related": _related(who.related, host),
         }
@@ -181,6 +219,26 @@ def _time(time_ms: int) -> str:
 
 def _entity_id(host: str | None, pid: int, started_ms: int, serial: int) -> str:
     return stable_id("process", host, pid, started_ms, serial)
+
+
+def own_fields(image: Image, who: Who) -> dict[str, Any]:
+    """Return the part of a document that a program's start tells by itself.
+
+    The fields are those that it has in the whole document, but for what is only known of it there:
+    ids, times, and numbers of the process and of the event.
+    """
+    return {
+        "event": _EVENT,
+        "host": _HOST,
+        "process": {**present(_image_fields(image)), **who.process},
+        "user": who.user,
+        "group": who.group,
+    }
+
+
+def parent_fields(image: Image) -> dict[str, Any]:
+    """Return the part of a document that what the parent runs tells by itself."""
+    return {"process": {"parent": present(_image_fields(image))}}
 
 
 def _image_fields(image: Image) -> dict[str, Any]:

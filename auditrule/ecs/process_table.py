@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from auditrule.ecs.process import Owner, ProcessEntry
 from auditrule.ecs.process_state import entries_from_state, entries_to_state
+from auditrule.ecs.recorded import RecordedImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,6 +74,10 @@ class ProcessTable:
     def __len__(self) -> int:
         """Return the number of entries."""
         return len(self._entries)
+
+    def knows(self, host: str | None, pid: int) -> bool:
+        """Tell whether there is an entry of a process."""
+        return (host, pid) in self._entries
 
     def fill(self, processes: Iterable[ProcessEntry], *, now_ms: int) -> None:
         """Take the `processes` that run at `now_ms`, as a live daemon does at its start."""
@@ -249,6 +254,12 @@ class ProcessTable:
         if maker is None or maker.image is None or _adopts(maker):
             return replace(found, image=bare)
         return replace(found, image=maker.image)
+
+    def forget_chances(self) -> None:
+        """Take notice that the rules are others."""
+        for entry in self._entries.values():
+            if isinstance(entry.image, RecordedImage):
+                entry.image.chances = None
 
     def snapshot(self) -> dict[str, Any]:
         """Return the table as JSON values."""

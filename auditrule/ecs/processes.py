@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 from auditrule.audit.boot import BootWatch
 from auditrule.audit.fact import (
     ASKED,
+    CHANCES,
     CHILD,
     EXEC,
     FORK,
+    ID,
     PID,
     PPID,
-    SERIAL,
     TEXT,
     THREAD,
     THREAD_END,
     WHAT,
     event_of,
+    serial_of,
     time_of,
 )
 from auditrule.audit.process import Fork, basename, quick_caller, read_process_event
@@ -50,6 +52,9 @@ class _Teller:
     def tell(self, fact: Fact, logged: Logged) -> None:
         self._processes.tell(self._host, fact, logged)
 
+    def knows(self, pid: int) -> bool:
+        return self._processes.table.knows(self._host, pid)
+
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         self._processes.table.end(self._host, used, ended)
 
@@ -79,14 +84,30 @@ class Processes:
         if self._boot_watch(host).is_boot(event):
             self._forget(host)
 
+    def look_for_boot_at(self, host: str | None, at_id: bytes) -> None:
+        """Do so with the next system call's event, by its ID."""
+        if self._boot_watch(host).first_boot([serial_of(at_id)]) is not None:
+            self._forget(host)
+
     def note(self, host: str | None, fact: Fact) -> None:
         """Take the fact of an event that was looked at."""
         self._backlog(host).note([fact])
 
-    def note_all(self, host: str | None, facts: Sequence[Fact]) -> None:
-        """Take the facts of a host that come next, and look for boots among them."""
+    def pass_over(self, host: str | None, lowest: int, highest: int) -> bool:
+        """Take the serials of events that come next, if there is no boot among them; tell so."""
+        return self._boot_watch(host).pass_over(lowest, highest)
+
+    def note_gone(self, host: str | None, gone: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take the ends of processes that are left out of the facts before (ecs.sift)."""
+        self._backlog(host).note_gone(gone)
+
+    def note_all(self, host: str | None, facts: Sequence[Fact], *, may_boot: bool = True) -> None:
+        """Take the facts of a host that come next, and look for boots among them, if need be."""
+        if not may_boot:
+            self._backlog(host).note(facts)
+            return
         watch = self._boot_watch(host)
-        serials = [fact[SERIAL] for fact in facts]
+        serials = [serial_of(fact[ID]) for fact in facts]
         begin = 0
         while (boot := watch.first_boot(serials[begin:])) is not None:
             self._backlog(host).note(facts[begin : begin + boot])
@@ -111,6 +132,12 @@ class Processes:
         """Return the records of a fact."""
         text = fact[TEXT]
         return text if isinstance(text, bytes) else self.load_text(text)
+
+    def forget_chances(self) -> None:
+        """Take notice that the rules are others."""
+        for backlog in self._backlogs.values():
+            backlog.forget_chances()
+        self.table.forget_chances()
 
     def load(self) -> None:
         """Load the records that facts name by their place: the file is to be closed."""
@@ -138,37 +165,39 @@ class Processes:
     def tell(self, host: str | None, fact: Fact, logged: Logged) -> None:
         """Tell the process table of a fact."""
         table, pid = self.table, int(fact[PID])
-        text = self.text_of(fact)
         forks, ends = logged
         table.set_logged(host, forks=forks, ends=ends)
         what = fact[WHAT]
         if what in (EXEC, ASKED):
-            image = RecordedImage(text, exhaustive=self._exhaustive)
+            image = RecordedImage(self.text_of(fact), exhaustive=self._exhaustive)
             ppid = int(fact[PPID]) if fact[PPID] else None
-            table.exec(host, ProcessEntry(pid, image, None, time_of(text), fact[SERIAL], ppid))
+            image.chances = None if fact[CHANCES] is None else fact[CHANCES][1]
+            at_id = fact[ID]
+            table.exec(host, ProcessEntry(pid, image, None, time_of(at_id), serial_of(at_id), ppid))
         elif what == FORK:
-            self._tell_fork(host, fact, text)
+            self._tell_fork(host, fact, self.text_of(fact))
         elif what == THREAD:
             table.thread_made(host, pid)
         else:
-            table.exit(host, pid, time_of(text), thread_only=what == THREAD_END)
+            table.exit(host, pid, time_of(fact[ID]), thread_only=what == THREAD_END)
 
     def _tell_fork(self, host: str | None, fact: Fact, record: bytes) -> None:
         forker = None if self._exhaustive else quick_caller(record)
         who = None if forker is None else self._who.known(forker.spelling)
         if forker is not None and who is not None:
-            owner, time_ms = who.owner, forker.time_ms
+            owner = who.owner
             exe, image = _forking(forker.exe, forker.comm)
             may_be_thread = forker.call == "clone3"
         else:
             deed = read_process_event(event_of(record, exhaustive=self._exhaustive))
             if not isinstance(deed, Fork):
                 return
-            owner, time_ms = self._who.read(deed.caller).owner, deed.id.time_ms
+            owner = self._who.read(deed.caller).owner
             exe, image = _forking(deed.caller.exe, deed.caller.comm)
             may_be_thread = deed.is_thread is None
         ppid = int(fact[PPID]) if fact[PPID] else None
-        parent = ProcessEntry(int(fact[PID]), image, owner, time_ms, fact[SERIAL], ppid)
+        at_id = fact[ID]
+        parent = ProcessEntry(int(fact[PID]), image, owner, time_of(at_id), serial_of(at_id), ppid)
         self.table.fork(
             host,
             parent=parent,

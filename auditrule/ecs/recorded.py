@@ -30,13 +30,15 @@ class RecordedImage:
     of other events may stand between them. With `exhaustive`, the grammar reads them, all.
     """
 
-    __slots__ = ("_exe", "_exhaustive", "_is_exe_known", "lines")
+    __slots__ = ("_exe", "_exhaustive", "_is_exe_known", "chances", "lines")
 
     def __init__(self, lines: bytes, *, exhaustive: bool = False) -> None:
         self.lines = lines if exhaustive else _needed(lines)
         self._exhaustive = exhaustive
         self._exe: str | None = None
         self._is_exe_known = False
+        self.chances: int | None = None
+        """Which rules are left for its children, as far as that is known (auditrule.outlook)."""
 
     @property
     def size(self) -> int:

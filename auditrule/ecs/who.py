@@ -58,7 +58,8 @@ class WhoReader:
         self._names = names
         # Few users run all programs.
         self._known: dict[tuple[bytes, bytes], Who] = {}
-        self._lookups = 0
+        self.lookups = 0
+        """How often names were asked for that the log did not tell."""
 
     def known(self, spelling: tuple[bytes, bytes]) -> Who | None:
         """Return whose a process is that spells it so (Caller.spelling), if it came before."""
@@ -69,10 +70,10 @@ class WhoReader:
         spelling = caller.spelling
         if spelling is not None and (known := self._known.get(spelling)) is not None:
             return known
-        lookups = self._lookups
+        lookups = self.lookups
         who = self._read(caller)
         # The host's own names of users may change; those of the record do not.
-        if spelling is not None and lookups == self._lookups and len(self._known) < _MOST_KNOWN:
+        if spelling is not None and lookups == self.lookups and len(self._known) < _MOST_KNOWN:
             self._known[spelling] = who
         return who
 
@@ -124,13 +125,13 @@ class WhoReader:
     def _user_name(self, uid: int | None, said: str | None) -> str | None:
         if said is not None or uid is None or self._names is None:
             return said
-        self._lookups += 1
+        self.lookups += 1
         return self._names.user(uid)
 
     def _group_name(self, gid: int | None, said: str | None) -> str | None:
         if said is not None or gid is None or self._names is None:
             return said
-        self._lookups += 1
+        self.lookups += 1
         return self._names.group(gid)
 
 

@@ -14,6 +14,7 @@ from auditrule.eql.tree import SequenceQuery
 from auditrule.eql.values import epoch_ms
 from auditrule.rules.detection import Detection
 from auditrule.rules.index import Candidate, RuleIndex
+from auditrule.rules.prospects import Prospects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,13 +81,15 @@ class Detector:
         return self._rules
 
     @property
-    def asked(self) -> Asked | None:
-        """The programs that rules can match; None if any.
+    def prospects(self) -> Prospects | None:
+        """What tells of a program's start that no rule can match it; None if all are to be seen.
 
-        Of another program there need be no event: nothing that is detected depends on it.
+        There need be no event of such a start: nothing that is detected depends on it.
         """
+        if self._clocked:
+            return None
         programs = self._index.programs
-        return None if self._clocked or programs is None else Asked(programs)
+        return Prospects(self._index, None if programs is None else Asked(programs))
 
     @property
     def failures(self) -> Mapping[str, int]:

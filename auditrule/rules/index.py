@@ -50,6 +50,18 @@ _TELLING = (
     "process.parent.name",
     "process.parent.executable",
 )
+# What an exec tells by itself, and what it tells as its children's parent (auditrule.ecs.mapping).
+_OWN = ("event.", "host.os.", "process.", "user.", "group.")
+_TOLD_LATER = (
+    "event.id",
+    "event.sequence",
+    "process.entity_id",
+    "process.parent.",
+    "process.pid",
+    "process.start",
+)
+_IMAGE = ("executable", "name", "args", "args_count", "command_line", "working_directory")
+_OF_PARENT = frozenset(f"process.parent.{name}" for name in _IMAGE)
 _PROGRAM_NAME, _ARGUMENTS = "process.name", "process.args"
 _MOST_ALTERNATIVES = 16
 _MOST_KEPT = 4096
@@ -104,6 +116,7 @@ class RuleIndex:
         self._candidates: list[Candidate] = []
         lookups: dict[str, list[tuple[int, Condition]]] = {}
         needles: dict[str, list[tuple[int, Needle]]] = {}
+        rests: list[tuple[int, tuple[Condition, ...]]] = []
         for rule, (category_field, queries) in enumerate(rules):
             for query in queries:
                 for alternative in alternatives(query):
@@ -114,6 +127,8 @@ class RuleIndex:
                         lookups.setdefault(category_field, []).append((bit, asked))
                     for field, condition in alternative.lookups.items():
                         lookups.setdefault(field, []).append((bit, condition))
+                    if not _asks_for_a_parent(alternative):
+                        rests.append((bit, _own(alternative.rest)))
                     if alternative.needle is not None:
                         found = needles.setdefault(alternative.needle.field, [])
                         found.append((bit, alternative.needle))
@@ -128,44 +143,37 @@ class RuleIndex:
         )
         """The programs that rules are about, as auditrule.audit.asked wants them; None if any."""
         tables = [_Lookup(field, lookups[field], self._all) for field in sorted(lookups, key=_rank)]
-        self._telling: _Plan = tuple(
-            (table.asking, table.left_by) for table in tables if table.field in _TELLING
+        searches = [Needles(field, found) for field, found in needles.items()]
+        self._of_all = _Tables(tables, searches)
+        self._of_own = _Tables(
+            [table for table in tables if is_own(table.field)],
+            [search for search in searches if is_own(search.field)],
+            # Most of the others do not get so far.
+            rests,
         )
-        self._others: list[_Lookup | Needles] = [
-            *(table for table in tables if table.field not in _TELLING),
-            *(Needles(field, found) for field, found in needles.items()),
-        ]
-        # What is left to look up for a set of alternatives, and what the set stands for: both for
-        # the sets that came up.
-        self._plans: dict[int, _Plan] = {}
+        self._of_parents = _Tables(
+            [table for table in tables if is_of_parent(table.field)],
+            [search for search in searches if is_of_parent(search.field)],
+        )
+        # What a set stands for, of the sets that came up.
         self._lists: dict[int, tuple[Candidate, ...]] = {}
 
     def candidates(self, event: Event) -> tuple[Candidate, ...]:
         """Return the alternatives that the event may meet, in the order of the rules."""
-        left = self._all
-        for asking, left_by in self._telling:
-            if left & asking:
-                left = left_by(event, left)
-        plan = self._plans.get(left)
-        for asking, left_by in self._plan(left, event) if plan is None else plan:
-            if left & asking:
-                left = left_by(event, left)
+        left = self._of_all.left_by(event, self._all)
         found = self._lists.get(left)
         return self._list(left) if found is None else found
 
-    def _plan(self, bits: int, event: Event) -> _Plan:
-        """Return how to go on with a set, first with what rules out most for an event like this."""
-        plan = []
-        tables = [table.narrowed(bits) for table in self._others if table.asking & bits]
-        left = bits
-        while tables:
-            _, _, n = min(
-                (t.left_by(event, left).bit_count(), t.cost, n) for n, t in enumerate(tables)
-            )
-            table = tables.pop(n)
-            left = table.left_by(event, left)
-            plan.append((table.asking, table.left_by))
-        return _keep(self._plans, bits, tuple(plan))
+    def left_by_own(self, event: Event) -> int:
+        """Return what is left of the alternatives by the fields that `is_own` names.
+
+        It is a set of alternatives, a bit for each; 0 where none is left.
+        """
+        return self._of_own.left_by(event, self._all)
+
+    def left_by_parent(self, event: Event) -> int:
+        """Return what is left of the alternatives by the fields that `is_of_parent` names."""
+        return self._of_parents.left_by(event, self._all)
 
     def _list(self, bits: int) -> tuple[Candidate, ...]:
         found = tuple(self._candidates[n] for n in range(bits.bit_length()) if bits >> n & 1)
@@ -187,10 +195,90 @@ def _programs(found: Iterable[Alternative]) -> dict[str, frozenset[str] | None] 
     return programs
 
 
+def _asks_for_a_parent(alternative: Alternative) -> bool:
+    """Tell whether few parents can meet an alternative, so that to look these up rules it out."""
+    needle = alternative.needle
+    return (needle is not None and is_of_parent(needle.field)) or any(
+        is_of_parent(field) and needed(condition)
+        for field, condition in alternative.lookups.items()
+    )
+
+
+def _own(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Return the conditions that are about an event's own fields alone."""
+    return tuple(each for each in conditions if all(map(is_own, fields_of(each))))
+
+
 def _joined(conditions: tuple[Condition, ...]) -> Predicate | None:
     if len(conditions) < 2:
         return compile_condition(conditions[0]) if conditions else None
     return compile_condition(And(conditions))
+
+
+def is_own(field: str) -> bool:
+    """Tell whether a field is told by a program's start alone, whoever its parent is."""
+    return field.startswith(_OWN) and not field.startswith(_TOLD_LATER)
+
+
+def is_of_parent(field: str) -> bool:
+    """Tell whether a field is told by what the parent runs, whoever runs it."""
+    return field in _OF_PARENT
+
+
+class _Tables:
+    """Looks up what fields leave of alternatives, with the fields first that leave least.
+
+    What is left is asked for its `rest` in the end, if that is given.
+    """
+
+    def __init__(
+        self,
+        lookups: Sequence[_Lookup],
+        needles: Sequence[Needles],
+        rests: Iterable[tuple[int, tuple[Condition, ...]]] = (),
+    ) -> None:
+        self._holds = {bit: holds for bit, rest in rests if (holds := _joined(rest)) is not None}
+        self._with_rest = sum(self._holds)
+        self._telling: _Plan = tuple(
+            (table.asking, table.left_by) for table in lookups if table.field in _TELLING
+        )
+        self._others: list[_Lookup | Needles] = [
+            *(table for table in lookups if table.field not in _TELLING),
+            *needles,
+        ]
+        # What is left to look up for a set of alternatives, for the sets that came up.
+        self._plans: dict[int, _Plan] = {}
+
+    def left_by(self, event: Event, left: int) -> int:
+        """Return what the event leaves of the alternatives that are left."""
+        for asking, left_by in self._telling:
+            if left & asking:
+                left = left_by(event, left)
+        plan = self._plans.get(left)
+        for asking, left_by in self._plan(left, event) if plan is None else plan:
+            if left & asking:
+                left = left_by(event, left)
+        unasked = left & self._with_rest
+        while unasked:
+            bit = unasked & -unasked
+            unasked ^= bit
+            if not self._holds[bit](event):
+                left ^= bit
+        return left
+
+    def _plan(self, bits: int, event: Event) -> _Plan:
+        """Return how to go on with a set, first with what rules out most for an event like this."""
+        plan = []
+        tables = [table.narrowed(bits) for table in self._others if table.asking & bits]
+        left = bits
+        while tables:
+            _, _, n = min(
+                (t.left_by(event, left).bit_count(), t.cost, n) for n, t in enumerate(tables)
+            )
+            table = tables.pop(n)
+            left = table.left_by(event, left)
+            plan.append((table.asking, table.left_by))
+        return _keep(self._plans, bits, tuple(plan))
 
 
 class _Lookup:

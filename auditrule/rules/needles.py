@@ -38,7 +38,7 @@ class Needles:
     cost = 1
 
     def __init__(self, field: str, needles: Sequence[tuple[int, Needle]]) -> None:
-        self._field = field
+        self.field = field
         self._needles = needles
         self._read = reader(field)
         self.asking = 0
@@ -61,7 +61,7 @@ class Needles:
 
     def narrowed(self, bits: int) -> Needles:
         """Return what tells of some of the alternatives alone."""
-        return Needles(self._field, [(bit, needle) for bit, needle in self._needles if bit & bits])
+        return Needles(self.field, [(bit, needle) for bit, needle in self._needles if bit & bits])
 
     def left_by(self, event: Event, left: int) -> int:
         """Return what the event's values leave of the alternatives that are left."""

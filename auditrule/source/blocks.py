@@ -34,12 +34,14 @@ def read_blocks(
     *,
     max_line: int = MAX_LINE,
     block_size: int = BLOCK_SIZE,
+    fills: bool = False,
     counts: LineCounts | None = None,
 ) -> Iterator[Lines]:
     """Yield the stream's lines in blocks, each of which is good until the next is asked for.
 
     Lines of more than max_line bytes are dropped and counted, as LineSplitter does. Where the
     stream raises SourceError, the bytes before it are yielded first, an unfinished line as well.
+    With `fills`, blocks are as large as they can be, however little comes at a time.
     """
     counts = counts if counts is not None else LineCounts()
     buffer = bytearray(1 + max_line + block_size + 1)
@@ -47,11 +49,8 @@ def read_blocks(
     buffer[0:1] = b"\n"
     have, dropped = 1, 0
     error: SourceError | None = None
-    while True:
-        try:
-            size = stream.readinto(view[have : have + block_size])
-        except SourceError as failure:
-            error, size = failure, 0
+    while error is None:
+        size, error = _fill(stream, view[have : have + block_size], whole=fills)
         if size == 0:
             break
         end = buffer.rfind(b"\n", have, have + size)
@@ -79,6 +78,19 @@ def read_blocks(
             yield lines
     if error is not None:
         raise error
+
+
+def _fill(stream: Fillable, view: memoryview, *, whole: bool) -> tuple[int, SourceError | None]:
+    """Read once, or to fill the `whole` view; return how much was read, and what failed."""
+    size = 0
+    try:
+        while read := stream.readinto(view[size:]):
+            size += read
+            if not whole or size == len(view):
+                break
+    except SourceError as error:
+        return size, error
+    return size, None
 
 
 def has_overlong(block: bytes | bytearray, begin: int, end: int, max_line: int) -> bool:

@@ -18,7 +18,9 @@ ASKED = Asked(
 def is_asked(arguments: list[bytes], **more: object) -> bool:
     deed = ExecOnKernel(arguments, **more)  # type: ignore[arg-type]
     text = b"\n".join(deed.lines()[:-1])
-    return ASKED.may_be(text, b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial))
+    at_id = b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial)
+    block = b"before\n%s\nafter" % text
+    return ASKED.may_be(block, len(b"before\n"), len(b"before\n") + len(text), at_id)
 
 
 @pytest.mark.parametrize(
@@ -65,4 +67,5 @@ def test_records_of_others_between_its_own_do_not_matter() -> None:
     other = ExecOnKernel([b"chmod", b"+x"], serial=7, pid=9)
     first, *rest = deed.lines()[:-1]
     text = b"\n".join([first, *other.lines(), *rest])
-    assert not ASKED.may_be(text, b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial))
+    at_id = b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial)
+    assert not ASKED.may_be(text, 0, len(text), at_id)

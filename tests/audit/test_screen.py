@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kernel_format import ExecOnKernel
 
-from auditrule.audit.fact import ASKED, AT, END, LINE, PID, SERIAL, TEXT, WHAT
+from auditrule.audit.fact import ASKED, AT, END, ID, LINE, PID, TEXT, WHAT, serial_of
 from auditrule.audit.screen import Screen, Screening
 
 SECONDS = 1_700_000_000
@@ -28,6 +28,18 @@ def screened(lines: list[bytes], *, node: bytes | None = None, **more: int) -> S
     return screen.read(block, 0, len(block) - 1, **more)
 
 
+def serials(found: Screening) -> list[int]:
+    return [serial_of(fact[ID]) for fact in found.facts if fact[WHAT] != LINE]
+
+
+def text_of(found: Screening, number: int, lines: list[bytes], base: int = 0) -> bytes:
+    """Return the records that a fact names by their place."""
+    place = found.facts[number][TEXT]
+    assert isinstance(place, tuple)
+    block = b"\n%s\n" % b"\n".join(lines)
+    return block[place[0] - base : place[1] - base]
+
+
 def place_of(lines: list[bytes], number: int) -> int:
     """Return where the newline before a line is."""
     return sum(len(line) + 1 for line in lines[:number])
@@ -36,10 +48,10 @@ def place_of(lines: list[bytes], number: int) -> int:
 def test_an_exec_is_told_where_it_is_complete_and_other_lines_are_passed_over() -> None:
     lines = [b"type=CWD msg=audit(1700000000.123:41): cwd=x", *deed(42, 7), ends(43, 7)]
     found = screened(lines)
-    told = [(f[WHAT], f[PID], f[SERIAL]) for f in found.facts]
+    told = [(f[WHAT], f[PID], serial_of(f[ID])) for f in found.facts]
     assert told == [(ASKED, b"7", 42), (END, b"7", 43)]
     assert found.facts[0][AT] == place_of(lines, len(lines) - 2)
-    assert found.facts[0][TEXT] == b"\n".join(lines[1:-2])
+    assert text_of(found, 0, lines) == b"\n".join(lines[1:-2])
     assert found.stop == place_of(lines, len(lines))
     assert found.oldest_ms == found.newest_ms == SECONDS * 1000 + 123
 
@@ -48,7 +60,7 @@ def test_execs_between_each_other_come_in_the_order_of_their_ends() -> None:
     one, two = deed(42, 7), deed(43, 8)
     lines = [one[0], two[0], *one[1:-1], *two[1:], one[-1]]
     found = screened(lines)
-    assert [f[SERIAL] for f in found.facts] == [43, 42]
+    assert serials(found) == [43, 42]
     assert found.stop == place_of(lines, len(lines))
 
 
@@ -66,7 +78,7 @@ def test_what_may_end_an_exec_between_its_records_stops_it_there(between: bytes)
     own = deed(42, 7)
     lines = [ends(41, 5), own[0], between, *own[1:]]
     found = screened(lines)
-    assert [f[SERIAL] for f in found.facts] == [41]
+    assert serials(found) == [41]
     assert found.stop == place_of(lines, 1)
 
 
@@ -84,7 +96,7 @@ def test_what_may_end_an_exec_between_its_records_stops_it_there(between: bytes)
 def test_it_stops_before_a_call_that_is_not_all_there_or_not_of_its_kind(line: bytes) -> None:
     lines = [ends(41, 5), line, ends(43, 5)]
     found = screened(lines)
-    assert [f[SERIAL] for f in found.facts] == [41]
+    assert serials(found) == [41]
     assert found.stop == place_of(lines, 1)
 
 
@@ -102,7 +114,7 @@ def test_it_stops_before_a_call_that_is_not_all_there_or_not_of_its_kind(line: b
 )
 def test_a_line_that_is_to_be_looked_at_is_told_in_its_place(line: bytes) -> None:
     found = screened([ends(41, 5), line, ends(43, 5)])
-    assert [(f[WHAT], f[SERIAL]) for f in found.facts] == [(END, 41), (LINE, 0), (END, 43)]
+    assert [f[WHAT] for f in found.facts] == [END, LINE, END]
     assert found.facts[1][TEXT] == line
 
 
@@ -113,12 +125,12 @@ def test_a_line_that_is_to_be_looked_at_is_told_in_its_place(line: bytes) -> Non
 def test_calls_that_do_not_matter_are_passed_over(call: str) -> None:
     line = f"type=SYSCALL msg=audit(1700000000.123:42): arch=c000003e {call}".encode()
     lines = [line, ends(43, 5)]
-    assert [f[SERIAL] for f in screened(lines).facts] == [43]
+    assert serials(screened(lines)) == [43]
 
 
 def test_a_host_has_its_name_before_each_line() -> None:
     lines = [b"node=a.b " + line for line in (*deed(42, 7), ends(43, 7))]
-    assert [f[SERIAL] for f in screened(lines, node=b"a.b").facts] == [42, 43]
+    assert serials(screened(lines, node=b"a.b")) == [42, 43]
     assert [f[WHAT] for f in screened(lines, node=b"aXb").facts] == []
 
 
@@ -129,5 +141,4 @@ def test_records_are_named_by_their_place_in_a_file() -> None:
     whole = screen.read(block, 0, len(block) - 1)
     placed = screen.read(block, 0, len(block) - 1, base=1000)
     assert [f[AT] - 1000 for f in placed.facts] == [f[AT] for f in whole.facts]
-    # What is asked for is sent along.
-    assert placed.facts[1][TEXT] == whole.facts[1][TEXT]
+    assert text_of(placed, 1, lines, 1000) == text_of(whole, 1, lines) == b"\n".join(lines[1:-1])

@@ -6,66 +6,15 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from process_facts import FIRST_MS, AllTold, Teller, fact
 
-from auditrule.audit.fact import CHILD, END, EXEC, FORK, PID, SERIAL, THREAD, THREAD_END, WHAT
+from auditrule.audit.fact import END, EXEC, FORK, ID, THREAD, THREAD_END, time_of, with_text
 from auditrule.ecs.backlog import FEW, MOST_BYTES, Backlog
-from auditrule.ecs.process import Image, Owner, ProcessEntry
-from auditrule.ecs.process_table import ProcessTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from auditrule.audit.fact import Fact
-    from auditrule.ecs.backlog import Logged
 
-# More than an ended process is remembered as a parent.
-STEP_MS = 1000
-
-
-def fact(what: int, pid: int, at: int, *, child: int = 0, ppid: int = 1) -> Fact:
-    return (0, what, b"%d" % pid, b"%d" % ppid, b"%d" % child if child else b"", at, b"text", b"by")
-
-
-class Teller:
-    """Tells a process table; what ran is known by the serial of its exec."""
-
-    def __init__(self) -> None:
-        self.table = ProcessTable()
-        self.told: list[int] = []
-
-    def tell(self, fact: Fact, logged: Logged) -> None:
-        self.told.append(fact[SERIAL])
-        table, pid, at = self.table, int(fact[PID]), STEP_MS * fact[SERIAL]
-        table.set_logged(None, forks=logged[0], ends=logged[1])
-        if fact[WHAT] == EXEC:
-            image = Image(name=f"exec {fact[SERIAL]}", exe="/x")
-            table.exec(None, ProcessEntry(pid, image, Owner(), at, fact[SERIAL], 1))
-        elif fact[WHAT] == FORK:
-            caller = ProcessEntry(pid, Image(exe="/x"), Owner(), at, fact[SERIAL], 1)
-            child = int(fact[CHILD])
-            table.fork(None, parent=caller, child=child, may_be_thread=False, exe="/x")
-        elif fact[WHAT] == THREAD:
-            table.thread_made(None, pid)
-        else:
-            table.exit(None, pid, at, thread_only=fact[WHAT] == THREAD_END)
-
-    def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
-        self.table.end(None, used, ended)
-
-    def knows(self, pid: int, serial: int) -> tuple[str | None, int] | None:
-        entry = self.table.parent(None, pid, STEP_MS * serial)
-        if entry is None:
-            return None
-        return None if entry.image is None else entry.image.told().name, entry.started_ms
-
-
-def all_told(facts: list[Fact]) -> Teller:
-    teller = Teller()
-    forks = ends = False
-    for each in facts:
-        forks, ends = forks or each[WHAT] == FORK, ends or each[WHAT] == END
-        teller.tell(each, (forks, ends))
-    return teller
+LATER = FIRST_MS + 10_000_000
 
 
 @st.composite
@@ -96,19 +45,21 @@ def test_whoever_is_asked_for_is_known_as_if_all_had_been_told(
 ) -> None:
     teller = Teller()
     backlog = Backlog(teller, most=data.draw(st.integers(16, 30)))
-    begin, serial = 0, 1
+    begin, now = 0, 0
     while begin < len(facts):
         end = data.draw(st.integers(begin + 1, len(facts)))
         backlog.note(facts[begin:end])
         begin = end
-        eager = all_told(facts[:end])
-        serial = facts[end - 1][SERIAL] + 1
+        eager = AllTold()
+        for each in facts[:end]:
+            eager.take(each)
+        now = time_of(facts[end - 1][ID]) + 1000
         for pid in data.draw(st.lists(st.integers(2, 12), max_size=3)):
             backlog.settle(pid)
-            assert teller.knows(pid, serial) == eager.knows(pid, serial)
+            assert teller.parent(pid, now) == eager.parent(pid, now)
     backlog.settle_all()
     for pid in range(2, 12):
-        assert teller.knows(pid, serial) == eager.knows(pid, serial)
+        assert teller.parent(pid, now) == eager.parent(pid, now)
     assert len(teller.told) == len(set(teller.told))
 
 
@@ -128,7 +79,7 @@ def test_processes_that_nobody_asks_about_are_never_told() -> None:
     assert len(teller.told) <= 5
     assert len(backlog) < FEW
     backlog.settle(2)
-    assert teller.knows(2, 3 * FEW) == ("exec 1", STEP_MS)
+    assert teller.parent(2, LATER) == ("exec 1", FIRST_MS + 1000)
 
 
 def test_where_ends_are_not_logged_all_are_known() -> None:
@@ -136,7 +87,7 @@ def test_where_ends_are_not_logged_all_are_known() -> None:
     backlog = Backlog(teller)
     backlog.note([fact(EXEC, pid, pid) for pid in range(2, 2 * FEW)])
     backlog.settle(2)
-    assert teller.knows(2, 3 * FEW) == ("exec 2", 2 * STEP_MS)
+    assert teller.parent(2, LATER) == ("exec 2", FIRST_MS + 2000)
 
 
 def test_many_forks_deep_is_no_depth() -> None:
@@ -146,7 +97,7 @@ def test_many_forks_deep_is_no_depth() -> None:
     facts += [fact(FORK, pid, pid, child=pid + 1) for pid in range(2, 5000)]
     backlog.note(facts)
     backlog.settle(5000)
-    known = teller.knows(5000, 6000)
+    known = teller.parent(5000, LATER)
     assert known is not None
     assert known[0] == "exec 1"
 
@@ -156,6 +107,19 @@ def test_long_records_do_not_wait() -> None:
     backlog = Backlog(teller)
     size = MOST_BYTES // 4
     for pid in range(2, 12):
-        backlog.note([(*fact(EXEC, pid, pid)[:6], b"x" * size, b"")])
+        backlog.note([with_text(fact(EXEC, pid, pid), b"x" * size)])
         assert len(backlog) <= 4
     assert teller.told
+
+
+def test_who_has_just_ended_is_not_known_by_what_it_ran_before() -> None:
+    teller = Teller()
+    backlog = Backlog(teller, most=32)
+    facts = [fact(EXEC, 2, 1, ms=0), fact(FORK, 2, 2, child=4, ms=0), fact(EXEC, 2, 3, ms=0)]
+    facts += [fact(END, 2, 4, ms=0), *(fact(EXEC, 3, serial, ms=0) for serial in range(5, 40))]
+    backlog.note(facts)
+    assert len(backlog) < len(facts)
+    backlog.settle(2)
+    assert teller.parent(2, FIRST_MS + 50) == ("exec 3", FIRST_MS)
+    backlog.settle(4)
+    assert teller.parent(4, FIRST_MS + 50) == ("exec 1", FIRST_MS)

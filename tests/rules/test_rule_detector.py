@@ -5,33 +5,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rule_making import make_rule
 
-from auditrule import eql
 from auditrule.eql.compiler import Predicate, compile_condition
 from auditrule.eql.tree import Condition
-from auditrule.rules import Detection, Detector, Rule, index, load_rules
-from auditrule.rules.model import RuleFile
+from auditrule.rules import Detection, Detector, index, load_rules
 
 VALID = Path(__file__).parents[2] / "fixtures/rules/valid"
-
-
-def make_rule(rule_id: str, query: str, category_field: str = "event.category") -> Rule:
-    file = RuleFile.model_validate(
-        {
-            "rule": {
-                "rule_id": rule_id,
-                "name": rule_id,
-                "description": "A rule.",
-                "severity": "low",
-                "risk_score": 1,
-                "type": "eql",
-                "language": "eql",
-                "query": query,
-            }
-        }
-    )
-    compiled = eql.compile(query, category_field=category_field)
-    return Rule(Path(f"{rule_id}.toml"), file, compiled)
 
 
 def ids(detections: list[Detection]) -> list[str]:
@@ -340,7 +320,7 @@ def test_the_programs_that_rules_ask_about_are_known_where_all_name_some(
     queries: list[str], names: set[bytes] | None
 ) -> None:
     detector = Detector([make_rule(str(n), query) for n, query in enumerate(queries)])
-    asked = detector.asked
+    asked = None if detector.prospects is None else detector.prospects.asked
     assert (None if asked is None else asked.names) == names
 
 
@@ -367,9 +347,10 @@ def test_what_rules_need_of_arguments_is_asked_for(
     queries: list[str], programs: dict[str, set[str] | None]
 ) -> None:
     rules = [make_rule(str(n), f"process where {query}") for n, query in enumerate(queries)]
-    asked = Detector(rules).asked
-    assert asked is not None
-    assert asked.programs == programs
+    prospects = Detector(rules).prospects
+    assert prospects is not None
+    assert prospects.asked is not None
+    assert prospects.asked.programs == programs
 
 
 def test_nothing_has_failed_where_all_is_well(fixtures: Detector) -> None:

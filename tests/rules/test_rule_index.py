@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +10,17 @@ import pytest
 from eql_trees import Words, trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rule_making import make_rule
 
 import auditrule
 from auditrule import eql
 from auditrule.eql.tree import EventQuery
 from auditrule.rules import Detector, Rule, index, load_rules, needles
 from auditrule.rules.index import alternatives
-from auditrule.rules.model import RuleFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 # Fields of few values and of many, one by which the index asks first, one that holds numbers too.
 NAMES = ["process.name", "process.args", "process.pid", "process.start", "user.id", "a"]
@@ -51,13 +51,6 @@ events = st.builds(
     st.dictionaries(st.sampled_from(NAMES), values),
     st.sampled_from(["process", "file", ["process"], ["process", "file"], [], None, 1, "x"]),
 )
-
-
-def make_rule(name: str, query: str, category_field: str = "event.category") -> Rule:
-    body = {"rule_id": name, "name": name, "description": "A rule.", "severity": "low"}
-    body |= {"type": "eql", "language": "eql", "query": query}
-    file = RuleFile.model_validate({"rule": {**body, "risk_score": 1}})
-    return Rule(Path(name), file, eql.compile(query, category_field=category_field))
 
 
 def nested(event: Mapping[str, Any]) -> dict[str, Any]:

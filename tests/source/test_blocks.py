@@ -34,9 +34,11 @@ class Reads(io.RawIOBase):
         return size
 
 
-def lines_of(stream: io.RawIOBase, limit: int, size: int, counts: LineCounts) -> list[bytes]:
+def lines_of(
+    stream: io.RawIOBase, limit: int, size: int, counts: LineCounts, *, fills: bool
+) -> list[bytes]:
     lines = []
-    blocks = read_blocks(stream, max_line=limit, block_size=size, counts=counts)
+    blocks = read_blocks(stream, max_line=limit, block_size=size, fills=fills, counts=counts)
     for block, begin, end in blocks:
         assert block[begin : begin + 1] == block[end : end + 1] == b"\n"
         assert end > begin
@@ -48,29 +50,43 @@ def lines_of(stream: io.RawIOBase, limit: int, size: int, counts: LineCounts) ->
     st.lists(st.binary(max_size=12) | st.sampled_from([b"\n", b"\n\n", b"abcdefgh"]), max_size=12),
     st.integers(1, 12),
     st.integers(1, 20),
+    st.booleans(),
 )
 def test_they_hold_the_lines_that_a_splitter_gives(
-    pieces: list[bytes], limit: int, size: int
+    pieces: list[bytes], limit: int, size: int, fills: bool
 ) -> None:
     splitter = LineSplitter(limit)
     expected = splitter.feed(b"".join(pieces)) + splitter.finish()
     counts = LineCounts()
-    assert lines_of(Reads(pieces), limit, size, counts) == expected
+    assert lines_of(Reads(pieces), limit, size, counts, fills=fills) == expected
     assert (counts.overlong, counts.overlong_bytes) == (
         splitter.counts.overlong,
         splitter.counts.overlong_bytes,
     )
 
 
-def test_what_was_read_before_the_disk_failed_comes_first() -> None:
+def test_a_block_is_filled_by_several_reads_where_that_is_wanted() -> None:
+    pieces = [b"one\nt", b"wo\nth", b"ree\nfour\n", b"five"]
+    stream = Reads(pieces)
+    blocks = [
+        bytes(block[begin : end + 1])
+        for block, begin, end in read_blocks(stream, block_size=16, fills=True)  # type: ignore[arg-type]
+    ]
+    assert blocks == [b"\none\ntwo\nthree\n", b"\nfour\n", b"\nfive\n"]
+
+
+@pytest.mark.parametrize("fills", [False, True])
+def test_what_was_read_before_the_disk_failed_comes_first(fills: bool) -> None:
     stream = Reads([b"one\ntw", b"o\nthree"], fails=True)
-    blocks = read_blocks(stream)  # type: ignore[arg-type]
+    blocks = read_blocks(stream, fills=fills)  # type: ignore[arg-type]
     found = []
-    for _ in range(3):
-        block, begin, end = next(blocks)
-        found += bytes(block[begin + 1 : end]).split(b"\n")
+
+    def take() -> None:
+        for block, begin, end in blocks:
+            found.extend(bytes(block[begin + 1 : end]).split(b"\n"))
+
     with pytest.raises(SourceError, match="the disk fails"):
-        next(blocks)
+        take()
     assert found == [b"one", b"two", b"three"]
 
 

@@ -1,0 +1,17 @@
+"""Rules made of nothing but a query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditrule import eql
+from auditrule.rules import Rule
+from auditrule.rules.model import RuleFile
+
+
+def make_rule(rule_id: str, query: str, category_field: str = "event.category") -> Rule:
+    """Return a rule whose id is its name, too."""
+    body = {"rule_id": rule_id, "name": rule_id, "description": "A rule.", "severity": "low"}
+    body |= {"type": "eql", "language": "eql", "query": query}
+    file = RuleFile.model_validate({"rule": {**body, "risk_score": 1}})
+    return Rule(Path(f"{rule_id}.toml"), file, eql.compile(query, category_field=category_field))

@@ -130,6 +130,27 @@ def _negated(node: Condition) -> Condition:
             return Not(node)
 
 
+def conjuncts(node: Condition) -> tuple[Condition, ...]:
+    """Return conditions that all hold if this one does, and only then: `not a` of `not (a or …)`.
+
+    What is a test in a script stays together, as `not` on one by itself asks that nothing be null.
+    """
+    match node:
+        case And(operands):
+            return tuple(each for operand in operands for each in conjuncts(operand))
+        case Not(operand) if isinstance(refuted := simplify(operand), Or):
+            scripts = tuple(filter(_may_be_null, refuted.operands))
+            others = [Not(each) for each in refuted.operands if not _may_be_null(each)]
+            rest = (Not(Or(scripts)),) if scripts else ()
+            return (*(each for other in others for each in conjuncts(other)), *rest)
+        case _:
+            return (node,)
+
+
+def _may_be_null(node: Condition) -> bool:
+    return _is_script(node) or (isinstance(node, Not) and _is_script(node.operand))
+
+
 def _refuted(node: Condition) -> Condition | None:
     """Return the condition that must not hold for this one to hold, if that is how it works."""
     match node:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
-from auditrule.eql.compiler import Predicate, compile_condition, fields_of
+from auditrule.eql.compiler import Predicate, compile_condition, conjuncts, fields_of
 from auditrule.eql.fields import absent, nested, reader
 from auditrule.eql.tree import (
     And,
@@ -369,6 +369,9 @@ def _expand(node: Condition) -> list[tuple[Condition, ...]]:
     """Return the alternatives of a condition, each as what has to hold together."""
     if len(fields_of(node)) < 2:
         return [(node,)]
+    parts = conjuncts(node)
+    if len(parts) > 1:
+        node = And(parts)
     match node:
         case Or(operands):
             expanded = [each for operand in operands for each in _expand(operand)]

@@ -314,6 +314,11 @@ def keys(query: str) -> list[str]:
             '(process.name == "x" or a == "y") and user.id == "0"',
             ['process.name == "x" and user.id == "0"', 'a == "y" and user.id == "0"'],
         ),
+        # What none of may hold is looked up one by one.
+        (
+            'not (process.name == "x" or user.id == "0")',
+            ['not process.name == "x" and not user.id == "0"'],
+        ),
         # Of a field with many values, a literal is looked up.
         ('process.args == "-X"', ['process.args in~ ("-x")']),
         ('process.args : ("a", "b")', ['process.args in~ ("a", "b")']),
@@ -348,6 +353,14 @@ def keys(query: str) -> list[str]:
 )
 def test_the_key_of_a_rule_is_what_is_looked_up(condition: str, expected: list[str]) -> None:
     assert keys(f"process where {condition}") == expected
+
+
+@pytest.mark.parametrize("by_itself", ["length(a) == 3", "not length(a) == 3"])
+def test_a_function_of_an_absent_field_is_as_it_was_among_what_may_not_hold(by_itself: str) -> None:
+    event = {"event.category": "process", "process.name": "y"}
+    for condition in (f"not ({by_itself})", f'not (process.name == "x" or {by_itself})'):
+        rule = make_rule("r", f"process where {condition}")
+        assert found(Detector([rule]), event) == expected([rule], event)
 
 
 def test_a_rule_of_very_many_alternatives_is_not_split_into_all_of_them() -> None:

@@ -47,6 +47,7 @@ class Teller:
     def __init__(self) -> None:
         self.table = ProcessTable()
         self.told: list[int] = []
+        self.parts = 0
 
     def tell(self, fact: Fact, logged: Logged) -> None:
         serial, at, pid = serial_of(fact[ID]), time_of(fact[ID]), int(fact[PID])
@@ -69,6 +70,7 @@ class Teller:
         return self.table.knows(None, pid)
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
+        self.parts += 1
         self.table.end(None, used, ended)
 
     def parent(self, pid: int, at_ms: int) -> tuple[str | None, int] | None:

@@ -218,15 +218,17 @@ class Backlog:
         self._ended = ended & mentioned
         ended -= mentioned
         matter = that_matter(old, last.keys() - ended, asks=False) - self._told
-        if tells or len(matter) > 2 * keep or sum(_size(facts[n]) for n in matter) > keep_bytes:
-            for n in sorted(matter):
-                self._tell_one(n)
-            matter.clear()
         # Of whom something waits, what came last does so, too, and the end.
         waiting = ended & {pid for n in matter for pid in (old[n][PID], old[n][CHILD])}
-        matter |= {n[pid] for n in (began, last) for pid in waiting & n.keys()} - self._told
+        more = {n[pid] for n in (began, last) for pid in waiting & n.keys()} - self._told
+        left = matter | more
+        # No more is left than gives room for as much again.
+        if tells or len(left) > keep or sum(_size(facts[n]) for n in left) > keep_bytes:
+            for n in sorted(matter):
+                self._tell_one(n)
+            left, waiting = set(), set()
         self._teller.end(_in_order_of_last_mention(facts), map(int, ended - waiting))
-        self._drop(count, sorted(matter))
+        self._drop(count, sorted(left))
 
     def _tell_one(self, n: int) -> None:
         self._told.add(n)

@@ -123,3 +123,18 @@ def test_who_has_just_ended_is_not_known_by_what_it_ran_before() -> None:
     assert teller.parent(2, FIRST_MS + 50) == ("exec 3", FIRST_MS)
     backlog.settle(4)
     assert teller.parent(4, FIRST_MS + 50) == ("exec 1", FIRST_MS)
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_there_is_room_again_whatever_waits(forks: int, execs: int, ends: bool) -> None:
+    """Processes that are never heard of again keep those waiting that they come from."""
+    teller = Teller()
+    backlog = Backlog(teller, most=64)
+    facts = []
+    for pid in range(2, 3000, 4):
+        facts += [fact(EXEC, pid, len(facts) + n) for n in range(execs)]
+        facts += [fact(FORK, pid, len(facts) + n, child=pid + 1 + n) for n in range(forks)]
+        facts += [fact(END, pid, len(facts))] if ends else []
+    for each in facts:
+        backlog.note([each])
+    assert teller.parts <= 1 + len(facts) / 16

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FEW: Final = 2048
 """How many facts wait where nobody is to wait for them to be told."""
-MANY: Final = 32_768
+MANY: Final = 8_192
 """How many wait where time does not matter, but work: the more of them have ended together."""
 MOST_BYTES: Final = 8 << 20
 """What their records take at most, where they are not left in a file."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from auditrule.rules.detector import Detector
     from auditrule.rules.prospects import Prospects
     from auditrule.source.logset import LogFile, LogSet
-    from auditrule.unpacking import UnpackedLog
 
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
@@ -182,30 +181,43 @@ class Replay:
     def _read(self, log: LogSet, reader: DocumentReader) -> Iterator[Fields]:
         for file in log.files:
             try:
-                with self._open(file) as stream:
-                    if isinstance(stream, LogStream) and self._may_be_screened(stream):
-                        yield from self._read_with_help(stream, reader)
-                    # Whoever writes to standard input may want to see what comes of it.
-                    size, fills = (_BLOCK, True) if file.path != STDIN else (BLOCK_SIZE, False)
-                    for block, begin, end in read_blocks(
-                        stream, block_size=size, fills=fills, counts=self._lines
-                    ):
-                        yield from reader.read_block(block, begin, end)
-                        self._tell_progress(self._bytes_done + stream.consumed)
+                with open_log(file.path) as stream:
+                    if self._may_be_unpacked(file, stream):
+                        yield from self._read_unpacked(file, reader)
+                    else:
+                        if self._may_be_screened(stream):
+                            yield from self._read_with_help(stream, reader)
+                        yield from self._read_rest(stream, reader)
             except SourceError as error:
                 self.problems.append(error)
                 _log.error("%s", error)
             self._bytes_done += file.size
         yield from reader.finish()
 
-    def _open(self, file: LogFile) -> LogStream | UnpackedLog:
-        stream = open_log(file.path)
-        if self._jobs > 1 and stream.codec is not None and file.size >= _LARGE_ARCHIVE:
-            from auditrule.unpacking import UnpackedLog
+    def _read_rest(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
+        # Whoever writes to standard input may want to see what comes of it.
+        size, fills = (BLOCK_SIZE, False) if stream.path == STDIN else (_BLOCK, True)
+        blocks = read_blocks(stream, block_size=size, fills=fills, counts=self._lines)
+        for block, begin, end in blocks:
+            yield from reader.read_block(block, begin, end)
+            self._tell_progress(self._bytes_done + stream.consumed)
 
-            stream.close()
-            return UnpackedLog(file.path)
-        return stream
+    def _may_be_unpacked(self, file: LogFile, stream: LogStream) -> bool:
+        return self._jobs > 1 and stream.codec is not None and file.size >= _LARGE_ARCHIVE
+
+    def _read_unpacked(self, file: LogFile, reader: DocumentReader) -> Iterator[Fields]:
+        """Read an archive that another process unpacks."""
+        from auditrule.unpacking import UnpackedLog
+
+        log = UnpackedLog(file.path, reader.finder_for, block_size=_BLOCK, counts=self._lines)
+        with closing(log.parts()) as parts:
+            for block, part in parts:
+                end = len(block) - 1
+                if part is None:
+                    yield from reader.read_block(block, 0, end)
+                else:
+                    yield from reader.read_screened(part, 0, end)
+                self._tell_progress(self._bytes_done + log.consumed)
 
     def _may_be_screened(self, stream: LogStream) -> bool:
         return self._jobs > 1 and stream.size >= _LARGE and not self._exhaustive

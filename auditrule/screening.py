@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import marshal
 import os
+from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from auditrule.audit.fact import AT
 from auditrule.finding import Findings, LeftOut
@@ -69,7 +70,7 @@ class ScreenedFile:
             # Half the time of pickle.
             yield marshal.dumps(found)
 
-    def findings(self, number: int) -> tuple[int, int, list[_Segment]] | None:
+    def findings(self, number: int) -> tuple[int, int, list[Segment]] | None:
         """Return what is found in the lines that begin in a part."""
         # A place is that of the newline before a line.
         first = number * self._part_size - 1
@@ -83,27 +84,29 @@ class ScreenedFile:
             return None
         if begin >= end:
             return first, first, []
-        segments = []
-        at = begin
-        while at < end:
-            found = self._finder.find(block, at, end, first)
-            segments.append((at + first, *_as_tuple(found)))
-            # The line there is to be looked at; where that ends, only whoever does so will know.
-            at = block.find(b"\n", found.stop - first + 1, end)
-            if at < 0:
-                break
-        return begin + first, end + first, segments
+        return begin + first, end + first, segments_of(self._finder, block, begin, end, first)
 
 
-_Segment = tuple[Any, ...]
+Segment: TypeAlias = tuple[Any, ...]
 """Where it begins, and Findings, as a tuple."""
 
 
-class ScreenedFilePart:
-    """What was found in a part of a file (reader.Screened)."""
+def segments_of(finder: Finder, block: bytes, begin: int, end: int, base: int = 0) -> list[Segment]:
+    """Return what is found in block[begin:end], as far as it can be before anything else is."""
+    segments = []
+    at = begin
+    while at >= 0 and at < end:
+        found = finder.find(block, at, end, base)
+        segments.append((at + base, *_as_tuple(found)))
+        # The line there is to be looked at; where that ends, only whoever does so will know.
+        at = block.find(b"\n", found.stop - base + 1, end)
+    return segments
 
-    def __init__(self, fd: int, end: int, finder: Finder, segments: Sequence[_Segment]) -> None:
-        self._fd = fd
+
+class ScreenedPart(ABC):
+    """What was found in a part of a log (reader.Screened), the records of which can be read."""
+
+    def __init__(self, end: int, finder: Finder, segments: Sequence[Segment]) -> None:
         self._end = end
         self._finder = finder
         self._segments = [(begin, _from_tuple(found)) for begin, *found in reversed(segments)]
@@ -125,14 +128,14 @@ class ScreenedFilePart:
                 found = found._replace(facts=facts, records=records)
             return node, found
         # Left out may be what is to be known now.
-        block = _read(self._fd, at, found.stop + 1)
+        block = self._read(at, found.stop + 1)
         return node, self._finder.find(block, 0, found.stop - at, at, sifts=False)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""
         size = _AT_ONCE
         while True:
-            data = os.pread(self._fd, min(size, self._end - at - 1), at + 1)
+            data = self._read(at + 1, min(at + 1 + size, self._end))
             if at + 1 + len(data) >= self._end or not data:
                 return data.split(b"\n")
             stop = data.rfind(b"\n")
@@ -141,7 +144,22 @@ class ScreenedFilePart:
             size *= 4
 
     def _lines_between(self, begin: int, at: int) -> int:
-        return _read(self._fd, begin + 1, at + 1).count(b"\n")
+        return self._read(begin + 1, at + 1).count(b"\n")
+
+    @abstractmethod
+    def _read(self, begin: int, end: int) -> bytes:
+        """Return the bytes that stand there."""
+
+
+class ScreenedFilePart(ScreenedPart):
+    """What was found in a part of a file."""
+
+    def __init__(self, fd: int, end: int, finder: Finder, segments: Sequence[Segment]) -> None:
+        super().__init__(end, finder, segments)
+        self._fd = fd
+
+    def _read(self, begin: int, end: int) -> bytes:
+        return _read(self._fd, begin, end)
 
 
 def _read(fd: int, begin: int, end: int) -> bytes:

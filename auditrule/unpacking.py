@@ -1,67 +1,109 @@
-"""Unpacking an archive in a process of its own, while this one looks at what has come of it."""
+"""Unpacking an archive, and looking through it, in processes of their own.
+
+To look through it takes longer than to unpack it. So each of two unpacks all of it, and looks
+through every second block. Whoever takes what they find has little left to do, and does it
+meanwhile.
+"""
 
 from __future__ import annotations
 
-import io
+import marshal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from auditrule.parallel import in_order
+from auditrule.finding import Findings, loaded
+from auditrule.parallel import in_turns
+from auditrule.screening import ScreenedPart, segments_of
 from auditrule.source.archive import open_log
+from auditrule.source.blocks import read_blocks
 from auditrule.source.errors import SourceError
+from auditrule.source.lines import LineCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-    from typing_extensions import Buffer
+    from auditrule.finding import Finder
+    from auditrule.screening import Segment
 
-_BLOCK_SIZE = 256 << 10
+    FinderFor = Callable[[bytes], Finder | None]
 
-_Block = tuple[bytes, int]
-"""Bytes, and how many stored ones they came of so far; or, in place of these, a reason and -1."""
+_PROCESSES = 2
+_SIZE_OF_END = 4
 
 
-class UnpackedLog(io.RawIOBase):
-    """The bytes of an archive (auditrule.source.archive.LogStream), to be read once.
+class UnpackedLog:
+    """The parts of an archive, each of them whole lines.
 
-    Raises SourceError as the archive itself would. `consumed` counts bytes as they are stored.
+    `finder_for` gives what looks through a log that begins with some bytes; None if nothing can.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.consumed = 0
+    def __init__(
+        self, path: Path, finder_for: FinderFor, *, block_size: int, counts: LineCounts
+    ) -> None:
         self._path = path
-        self._rest = memoryview(b"")
-        self._blocks = in_order([partial(_blocks, path)], 1)
+        self._finder_for = finder_for
+        self._block_size = block_size
+        self._counts = counts
+        self.consumed = 0
+        """How many bytes of the archive have been taken, as they are stored."""
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
+    def parts(self) -> Generator[tuple[bytes, UnpackedPart | None], None, None]:
+        r"""Yield its blocks in order, and what was found in each; None where they are to be read.
 
-    def close(self) -> None:
-        """Let go of the archive, and end the process."""
-        self._blocks.close()
-        super().close()
+        There is a b"\n" at the beginning and at the end of each block. Raises SourceError where
+        the archive cannot be read, and TaskError where a process fails.
+        """
+        finder = None
+        tasks = [partial(self._work, turn) for turn in range(_PROCESSES)]
+        for number, sent in enumerate(in_turns(tasks)):
+            told = marshal.loads(sent)  # noqa: S302 - from our own process
+            if len(told) == _SIZE_OF_END:
+                overlong, overlong_bytes, failure, _ = told
+                self._counts.overlong += overlong
+                self._counts.overlong_bytes += overlong_bytes
+                if failure is not None:
+                    raise SourceError(self._path, failure)
+                return
+            block, segments, self.consumed = told
+            if number == 0:
+                finder = self._finder_for(block[1:])
+            yield block, None if finder is None else UnpackedPart(block, finder, segments)
 
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Fill the buffer as far as what has come goes; return how far, 0 at the end."""
-        if not self._rest:
-            _, (data, consumed) = next(self._blocks, (0, (b"", self.consumed)))
-            if consumed < 0:
-                raise SourceError(self._path, data.decode())
-            self._rest, self.consumed = memoryview(data), consumed
-        view = memoryview(buffer)
-        size = min(len(view), len(self._rest))
-        view[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
+    def _work(self, turn: int) -> Iterator[bytes]:
+        counts, finder, failure = LineCounts(), None, None
+        try:
+            with open_log(self._path) as stream:
+                blocks = read_blocks(stream, block_size=self._block_size, fills=True, counts=counts)
+                for number, (data, begin, end) in enumerate(blocks):
+                    if number > 0 and number % _PROCESSES != turn:
+                        continue
+                    block = bytes(data[begin : end + 1])
+                    if number == 0:
+                        finder = self._finder_for(block[1:])
+                        if turn > 0:
+                            continue
+                    segments: list[Segment] = []
+                    if finder is not None:
+                        segments = segments_of(finder, block, 0, len(block) - 1)
+                    yield marshal.dumps((block, segments, stream.consumed))
+        except SourceError as error:
+            failure = error.reason
+        yield marshal.dumps((counts.overlong, counts.overlong_bytes, failure, None))
 
 
-def _blocks(path: Path) -> Iterator[_Block]:
-    try:
-        with open_log(path) as stream:
-            while block := stream.read(_BLOCK_SIZE):
-                yield block, stream.consumed
-    except SourceError as error:
-        yield error.reason.encode(), -1
+class UnpackedPart(ScreenedPart):
+    """What was found in a block."""
+
+    def __init__(self, block: bytes, finder: Finder, segments: Sequence[Segment]) -> None:
+        super().__init__(len(block) - 1, finder, segments)
+        self._block = block
+
+    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+        """Return what it says from `at` on."""
+        node, found = super().find(at, sifts=sifts)
+        # The block is gone before its facts are.
+        return node, found._replace(facts=loaded(found.facts, self._block))
+
+    def _read(self, begin: int, end: int) -> bytes:
+        return self._block[begin:end]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A parent is read from a child's record after its own exit began only if the two ran at once;
 # clocks of the records are those of the calls' entries, in steps of a tick (1 to 10 ms).
-_EXIT_GRACE_MS = 100
+EXIT_GRACE_MS = 100
 # /proc tells when a process started in ticks of 10 ms, and the boot time by the second is what it
 # is counted from.
 _PROC_SLACK_MS = 1_500
@@ -207,7 +207,7 @@ class ProcessTable:
         entry = self._entries.get((host, pid))
         if entry is None or entry.rival is not None or not 0 < entry.started_ms <= at_ms:
             return None
-        if entry.exited_ms is not None and entry.exited_ms + _EXIT_GRACE_MS < at_ms:
+        if entry.exited_ms is not None and entry.exited_ms + EXIT_GRACE_MS < at_ms:
             return None
         return entry
 

@@ -22,7 +22,9 @@ from auditrule.audit.fact import (
     PPID,
     THREAD_END,
     WHAT,
+    time_of,
 )
+from auditrule.ecs.process_table import EXIT_GRACE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -35,6 +37,8 @@ _BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})
 # records may be written as much later.
 _SECONDS_OF_GRACE: Final = 1
 _SECONDS: Final = 10
+# Of so many facts one at least was told when it happened.
+_FIRST: Final = 64
 
 
 class Sifted(NamedTuple):
@@ -107,17 +111,39 @@ def that_matter(facts: Sequence[Fact], living: Collection[bytes], *, asks: bool)
 
 
 def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
-    """Return the forks that may tell more of who makes them than those before them do."""
-    known: dict[bytes, bytes] = {}
+    """Return the forks that may tell more of who makes them than those before them do.
+
+    One of an earlier time does: whoever makes it, lived by then. So does one of a process whose
+    end, or a thread's, was told, or may have been before all of this: it lives after all, once it
+    can be no parent by that end.
+    """
+    # By then all had been told that was before, though a call that took long tells an early time.
+    begun = max((time_of(fact[ID]) for fact in facts[:_FIRST] if fact[ID]), default=0)
+    known: dict[bytes, tuple[bytes, int]] = {}
+    ended: dict[bytes, int] = {}
+    looked_at: set[bytes] = set()
     found: set[int] = set()
     for n, fact in enumerate(facts):
-        what = fact[WHAT]
+        what, pid = fact[WHAT], fact[PID]
         if what == FORK:
-            pid, by = fact[PID], fact[BY]
-            if known.get(pid) != by:
-                known[pid] = by
+            by, time, child = fact[BY], time_of(fact[ID]), fact[CHILD]
+            if pid not in looked_at:
+                looked_at.add(pid)
+                ended.setdefault(pid, begun)
+            told_by, since = known.get(pid, (None, 0))
+            if told_by != by or time < since or pid in ended:
+                known[pid] = by, time
                 found.add(n)
-            known.pop(fact[CHILD], None)
-        elif what in _BEGINS_ANEW or what == THREAD_END:
-            known.pop(fact[PID], None)
+                if time > ended.get(pid, time) + EXIT_GRACE_MS:
+                    del ended[pid]
+            known.pop(child, None)
+            ended.pop(child, None)
+            looked_at.add(child)
+        elif what in (THREAD_END, END):
+            known.pop(pid, None)
+            ended[pid] = time_of(fact[ID])
+        elif what in _BEGINS_ANEW:
+            known.pop(pid, None)
+            ended.pop(pid, None)
+            looked_at.add(pid)
     return found

@@ -130,7 +130,7 @@ def test_there_is_room_again_whatever_waits(forks: int, execs: int, ends: bool) 
     """Processes that are never heard of again keep those waiting that they come from."""
     teller = Teller()
     backlog = Backlog(teller, most=64)
-    facts = []
+    facts: list[Fact] = []
     for pid in range(2, 3000, 4):
         facts += [fact(EXEC, pid, len(facts) + n) for n in range(execs)]
         facts += [fact(FORK, pid, len(facts) + n, child=pid + 1 + n) for n in range(forks)]

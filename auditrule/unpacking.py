@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     FinderFor = Callable[[bytes], Finder | None]
 
 _PROCESSES = 2
-_SIZE_OF_END = 4
 
 
 class UnpackedLog:
@@ -57,18 +56,21 @@ class UnpackedLog:
         finder = None
         tasks = [partial(self._work, turn) for turn in range(_PROCESSES)]
         for number, sent in enumerate(in_turns(tasks)):
-            told = marshal.loads(sent)  # noqa: S302 - from our own process
-            if len(told) == _SIZE_OF_END:
-                overlong, overlong_bytes, failure, _ = told
-                self._counts.overlong += overlong
-                self._counts.overlong_bytes += overlong_bytes
-                if failure is not None:
-                    raise SourceError(self._path, failure)
+            # From our own process.
+            block, segments, consumed, end = marshal.loads(sent)  # noqa: S302
+            if end is not None:
+                self._end(*end)
                 return
-            block, segments, self.consumed = told
+            self.consumed = consumed
             if number == 0:
                 finder = self._finder_for(block[1:])
             yield block, None if finder is None else UnpackedPart(block, finder, segments)
+
+    def _end(self, overlong: int, overlong_bytes: int, failure: str | None) -> None:
+        self._counts.overlong += overlong
+        self._counts.overlong_bytes += overlong_bytes
+        if failure is not None:
+            raise SourceError(self._path, failure)
 
     def _work(self, turn: int) -> Iterator[bytes]:
         counts, finder, failure = LineCounts(), None, None
@@ -86,10 +88,11 @@ class UnpackedLog:
                     segments: list[Segment] = []
                     if finder is not None:
                         segments = segments_of(finder, block, 0, len(block) - 1)
-                    yield marshal.dumps((block, segments, stream.consumed))
+                    yield marshal.dumps((block, segments, stream.consumed, None))
         except SourceError as error:
             failure = error.reason
-        yield marshal.dumps((counts.overlong, counts.overlong_bytes, failure, None))
+        totals = counts.overlong, counts.overlong_bytes, failure
+        yield marshal.dumps((b"", [], 0, totals))
 
 
 class UnpackedPart(ScreenedPart):

@@ -8,7 +8,7 @@ import pytest
 from eql_trees import Words, trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_making import make_rule
+from rule_making import make_rule, nested
 
 from auditrule.eql.tree import EventQuery
 from auditrule.rules import Detector
@@ -32,17 +32,6 @@ texts = st.text("aB*", max_size=2) | st.sampled_from(["chmod", "CHMOD", "longer 
 numbers = st.integers(0, 2)
 words = Words(st.sampled_from(NAMES), texts, numbers)
 values = texts | numbers | st.none() | st.lists(texts | numbers, max_size=3)
-
-
-def nested(fields: dict[str, Any]) -> dict[str, Any]:
-    whole: dict[str, Any] = {}
-    for name, value in fields.items():
-        *parts, last = name.split(".")
-        node = whole
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[last] = value
-    return whole
 
 
 def part(fields: dict[str, Any], about: Callable[[str], bool]) -> dict[str, Any]:

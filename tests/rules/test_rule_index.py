@@ -10,7 +10,7 @@ import pytest
 from eql_trees import Words, trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_making import make_rule
+from rule_making import make_rule, nested
 
 import auditrule
 from auditrule import eql
@@ -51,18 +51,6 @@ events = st.builds(
     st.dictionaries(st.sampled_from(NAMES), values),
     st.sampled_from(["process", "file", ["process"], ["process", "file"], [], None, 1, "x"]),
 )
-
-
-def nested(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event with its dotted names as mappings in mappings."""
-    whole: dict[str, Any] = {}
-    for name, value in event.items():
-        *parts, last = name.split(".")
-        node = whole
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[last] = value
-    return whole
 
 
 def found(detector: Detector, event: Mapping[str, object]) -> list[str]:

@@ -20,6 +20,7 @@ from auditrule.audit.fact import (
     looked_at,
     with_text,
 )
+from auditrule.audit.relevance import ALONE
 from auditrule.audit.screen import BEFORE_SERIAL
 from auditrule.ecs.sift import sift
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 # Of fewer facts so little can be left out that it is not worth the work.
 _FEWEST_TO_SIFT = 64
-# Lines behind which other processes may have the same numbers.
-_BOOTS = (b"DAEMON_", b"SYSTEM_BOOT")
 
 
 class LeftOut(NamedTuple):
@@ -116,13 +115,14 @@ class Finder:
 
 
 def _may_be_sifted(facts: Sequence[Fact]) -> bool:
+    """Tell whether it is worth it, and all the facts are of one boot: pids begin anew with each."""
     if len(facts) < _FEWEST_TO_SIFT:
         return False
     return not any(
         isinstance(line := fact[TEXT], bytes) and sign in line
         for fact in facts
         if fact[WHAT] == LINE
-        for sign in _BOOTS
+        for sign in ALONE
     )
 
 

@@ -159,7 +159,9 @@ class DocumentReader:
             return
         if self.serials is not None:
             _tell_serials(self.serials, block, begin, end)
-        yield from self.read_screened(_ScreenedBlock(bytes(block), end, self._finder), begin, end)
+        if not isinstance(block, bytes):
+            block = bytes(memoryview(block)[: end + 1])
+        yield from self.read_screened(_ScreenedBlock(block, end, self._finder), begin, end)
         self._note_last(block, begin, end)
 
     def read_screened(self, screened: Screened, at: int, end: int) -> Iterator[Fields]:

@@ -203,10 +203,11 @@ class Replay:
             self._tell_progress(self._bytes_done + stream.consumed)
 
     def _may_be_unpacked(self, file: LogFile, stream: LogStream) -> bool:
-        return self._jobs > 1 and stream.codec is not None and file.size >= _LARGE_ARCHIVE
+        is_large = stream.codec is not None and file.size >= _LARGE_ARCHIVE
+        return is_large and self._may_be_helped
 
     def _read_unpacked(self, file: LogFile, reader: DocumentReader) -> Iterator[Fields]:
-        """Read an archive that another process unpacks."""
+        """Read an archive that other processes unpack."""
         from auditrule.unpacking import UnpackedLog
 
         log = UnpackedLog(file.path, reader.finder_for, block_size=_BLOCK, counts=self._lines)
@@ -220,7 +221,11 @@ class Replay:
                 self._tell_progress(self._bytes_done + log.consumed)
 
     def _may_be_screened(self, stream: LogStream) -> bool:
-        return self._jobs > 1 and stream.size >= _LARGE and not self._exhaustive
+        return stream.size >= _LARGE and self._may_be_helped
+
+    @property
+    def _may_be_helped(self) -> bool:
+        return self._jobs > 1 and not self._exhaustive
 
     def _read_with_help(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
         """Read what other processes can screen of a file; the stream is left behind it."""

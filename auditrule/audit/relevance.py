@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from auditrule.audit.syscalls import Deed, deed, is_known, syscall_name
 
@@ -36,7 +36,8 @@ _CALL = re.compile(
     rb"(?: success=(yes|no) exit=| a0=)"
 )
 _ALONE = ("DAEMON_", "SYSTEM_BOOT")
-_ALONE_BYTES = (b"DAEMON_", b"SYSTEM_BOOT")
+ALONE: Final = (b"DAEMON_", b"SYSTEM_BOOT")
+"""How the types begin whose records tell of a boot by themselves."""
 # What calls are, if they succeed and if not, as the log writes them. Whoever may write the log
 # could fill it without end.
 _KNOWN: dict[tuple[bytes, bytes], tuple[Part, Part]] = {}
@@ -70,7 +71,7 @@ def quick_part(kind: bytes, line: bytes, body_start: int) -> Part | None:
             # No kernel leaves it out, so it may stand anywhere.
             return None
         return good if success == b"yes" else bad
-    return Part.ALL if kind.startswith(_ALONE_BYTES) else Part.NONE
+    return Part.ALL if kind.startswith(ALONE) else Part.NONE
 
 
 def _parts(arch: int | None, number: int | None) -> tuple[Part, Part]:

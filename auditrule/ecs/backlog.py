@@ -28,7 +28,7 @@ from auditrule.audit.fact import (
     looked_at,
     with_text,
 )
-from auditrule.ecs.sift import mentioned_in, that_matter
+from auditrule.ecs.sift import last_of_each, mentioned_in, that_matter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FEW: Final = 2048
 """How many facts wait where nobody is to wait for them to be told."""
-MANY: Final = 8_192
+MANY: Final = 8192
 """How many wait where time does not matter, but work: the more of them have ended together."""
 MOST_BYTES: Final = 8 << 20
 """What their records take at most, where they are not left in a file."""
@@ -203,15 +203,7 @@ class Backlog:
                 break
             count -= 1
         old = facts[:count]
-        last: dict[bytes, int] = {}
-        began: dict[bytes, int] = {}
-        for n, fact in enumerate(old):
-            what = fact[WHAT]
-            last[fact[PID]] = n
-            if what == FORK:
-                last[fact[CHILD]] = began[fact[CHILD]] = n
-            elif what in (EXEC, ASKED):
-                began[fact[PID]] = n
+        last = last_of_each(old)
         mentioned = mentioned_in(facts[count:])
         ended = {pid for pid, n in last.items() if old[n][WHAT] == END}
         ended |= self._ended - last.keys()
@@ -220,8 +212,8 @@ class Backlog:
         matter = that_matter(old, last.keys() - ended, asks=False) - self._told
         # Of whom something waits, what came last does so, too, and the end.
         waiting = ended & {pid for n in matter for pid in (old[n][PID], old[n][CHILD])}
-        more = {n[pid] for n in (began, last) for pid in waiting & n.keys()} - self._told
-        left = matter | more
+        more = {last[pid] for pid in waiting & last.keys()} | _last_images(old, waiting)
+        left = matter | (more - self._told)
         # No more is left than gives room for as much again.
         if tells or len(left) > keep or sum(_size(facts[n]) for n in left) > keep_bytes:
             for n in sorted(matter):
@@ -279,6 +271,17 @@ class Backlog:
         self._of.clear()
         self._begins.clear()
         self._indexed = 0
+
+
+def _last_images(facts: Sequence[Fact], pids: set[bytes]) -> set[int]:
+    """Return which facts tell last what some processes run."""
+    began: dict[bytes, int] = {}
+    for n, fact in enumerate(facts):
+        what = fact[WHAT]
+        pid = fact[CHILD] if what == FORK else fact[PID]
+        if pid in pids and what in (FORK, EXEC, ASKED):
+            began[pid] = n
+    return set(began.values())
 
 
 def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:

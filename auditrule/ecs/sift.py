@@ -60,22 +60,25 @@ def sift(facts: Sequence[Fact], newest: bytes) -> Sifted:
     cut = b"%d%s" % (int(newest[:_SECONDS]) - _SECONDS_OF_GRACE, newest[_SECONDS:])
     count = next((n for n, fact in enumerate(facts) if fact[ID] > cut), len(facts))
     old, tail = facts[:count], facts[count:]
-    last: dict[bytes, Fact] = {}
-    first: dict[int, int] = {}
-    for n, fact in enumerate(old):
-        what = fact[WHAT]
-        last[fact[PID]] = fact
-        if what == FORK:
-            last[fact[CHILD]] = fact
-        if what not in first:
-            first[what] = n
-    ended = {pid for pid, fact in last.items() if fact[WHAT] == END} - mentioned_in(tail)
+    last = last_of_each(old)
+    ended = {pid for pid, n in last.items() if old[n][WHAT] == END} - mentioned_in(tail)
     found = that_matter(old, last.keys() - ended, asks=True)
-    # It is known from them that forks, and ends, are logged.
-    found |= {first[what] for what in (FORK, END) if what in first}
+    # It is known from the first ones that forks, and ends, are logged.
+    for what in (FORK, END):
+        found.update(next(([n] for n, fact in enumerate(old) if fact[WHAT] == what), []))
     kept = [old[n] for n in sorted(found)]
     kept += tail
-    return Sifted(kept, [(pid, fact[ID]) for pid, fact in last.items() if pid in ended])
+    return Sifted(kept, [(pid, old[n][ID]) for pid, n in last.items() if pid in ended])
+
+
+def last_of_each(facts: Sequence[Fact]) -> dict[bytes, int]:
+    """Return which fact is the last of each process that makes a call or is made."""
+    last: dict[bytes, int] = {}
+    for n, fact in enumerate(facts):
+        last[fact[PID]] = n
+        if fact[WHAT] == FORK:
+            last[fact[CHILD]] = n
+    return last
 
 
 def mentioned_in(facts: Iterable[Fact]) -> set[bytes]:

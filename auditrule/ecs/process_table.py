@@ -180,6 +180,9 @@ class ProcessTable:
         which is known where forks are logged.
         """
         entry = self._entries.get((host, pid))
+        if entry is not None and _ended_before(entry, at_ms):
+            # This is of another, the record of whose start is still to come.
+            entry = None
         if thread_only:
             if entry is None or entry.threads or host not in self._forks_are_logged:
                 return
@@ -207,7 +210,7 @@ class ProcessTable:
         entry = self._entries.get((host, pid))
         if entry is None or entry.rival is not None or not 0 < entry.started_ms <= at_ms:
             return None
-        if entry.exited_ms is not None and entry.exited_ms + EXIT_GRACE_MS < at_ms:
+        if _ended_before(entry, at_ms):
             return None
         return entry
 
@@ -315,6 +318,11 @@ class ProcessTable:
             _, gone = self._entries.popitem(last=False)
             self._size -= gone.size
             self.evictions += 1
+
+
+def _ended_before(entry: ProcessEntry, at_ms: int) -> bool:
+    """Tell whether a process had ended for so long that nothing at `at_ms` can be of it."""
+    return entry.exited_ms is not None and entry.exited_ms + EXIT_GRACE_MS < at_ms
 
 
 def _adopts(entry: ProcessEntry) -> bool:

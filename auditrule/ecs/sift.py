@@ -140,8 +140,10 @@ def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
                 if time > ended.get(pid, time) + EXIT_GRACE_MS:
                     del ended[pid]
             known.pop(child, None)
-            ended.pop(child, None)
-            looked_at.add(child)
+            # An end at that time or later may be its own, and the fork's record late.
+            if ended.get(child, time) < time:
+                del ended[child]
+                looked_at.add(child)
         elif what in (THREAD_END, END):
             known.pop(pid, None)
             ended[pid] = time_of(fact[ID])

@@ -375,3 +375,22 @@ def test_a_process_from_before_the_daemon_is_what_it_is() -> None:
     table = ProcessTable(live=Host(made(6, "worker", 20_000, 5), made(5, "sh", 10_000, 1)))
     table.fill([entry(5, "sh", 10_000)], now_ms=30_000)
     assert parent_name(table, 6, 60_000) == "worker"
+
+
+def test_a_second_end_is_not_of_the_process_that_had_ended_long_before() -> None:
+    table = ProcessTable()
+    table.exec(HOST, entry(5, "sh", 1000))
+    table.exit(HOST, 5, 2000, thread_only=False)
+    table.exit(HOST, 5, 5000, thread_only=False)
+    assert table.parent(HOST, 5, 5050) is None
+
+
+def test_the_end_of_a_thread_before_its_forks_record_is_not_of_who_had_its_number() -> None:
+    table = ProcessTable()
+    table.exec(HOST, entry(1, "cron", 900))
+    table.exec(HOST, entry(5, "sh", 1000))
+    table.exit(HOST, 5, 2000, thread_only=False)
+    forked(table, 1, 9, 2100)
+    table.exit(HOST, 5, 5000, thread_only=True)
+    forked(table, 1, 5, 5000)
+    assert parent_name(table, 5, 9000) == "cron"

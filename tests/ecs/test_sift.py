@@ -33,8 +33,8 @@ PIDS = range(2, 12)
 def lives(draw: st.DrawFn) -> list[Fact]:
     """Return facts of a few processes that fork, run programs and end, some of them asked about.
 
-    Times pass slowly and quickly, pids are used again, and a fork's record may be behind those of
-    the child.
+    Times pass slowly and quickly, pids are used again, and the record of a call that returns may
+    be behind later ones, such as a fork's behind those of the child. An end's is written at once.
     """
     facts: list[Fact] = []
     parents = {2: 1, 3: 1}
@@ -55,7 +55,8 @@ def lives(draw: st.DrawFn) -> list[Fact]:
         elif what not in (FORK, END):
             facts.append(fact(what, pid, serial, ppid=ppid, ms=ms))
     for n in draw(st.lists(st.integers(0, max(len(facts) - 2, 0)), max_size=4)):
-        facts[n : n + 2] = facts[n : n + 2][::-1]
+        if facts[n : n + 1] and facts[n][WHAT] not in (END, THREAD_END):
+            facts[n : n + 2] = facts[n : n + 2][::-1]
     return facts
 
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from auditrule.audit.event import AuditEvent
-from auditrule.audit.fact import ASKED, CHANCES, EXEC, ID, LINE, WHAT, event_of, time_of
+from auditrule.audit.fact import ASKED, EXEC, event_of
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.quick import match_header, type_of
 from auditrule.audit.record import EventId, Record, event_id_of
-from auditrule.audit.relevance import Part, part_of, quick_part
-from auditrule.audit.screen import Screen
+from auditrule.audit.relevance import ALONE, Part, part_of, quick_part
 from auditrule.audit.serials import TELLING
 from auditrule.audit.syscalls import is_known
-from auditrule.finding import Finder, Findings, loaded
 from auditrule.outlook import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from auditrule.audit.fact import Fact
+    from auditrule.audit.facts import Facts
     from auditrule.audit.reassembly import Reassembler
     from auditrule.audit.serials import SerialWatch
     from auditrule.ecs.mapping import DocumentMapper
+    from auditrule.finding import Finder, Findings
     from auditrule.rules.prospects import Prospects
 
 _log = logging.getLogger(__name__)
@@ -79,10 +80,10 @@ class Counts:
 class Screened(Protocol):
     r"""A part of a log that is screened; places in it are those of the b"\n" before a line."""
 
-    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+    def find(self, at: int) -> tuple[str | None, Findings]:
         """Return what it says from `at` on, up to some place; nothing, if that is `at`.
 
-        It comes with the host that the log names. Without `sifts`, nothing is left out.
+        It comes with the host that the log names.
         """
 
     def lines(self, at: int) -> Sequence[bytes]:
@@ -101,8 +102,7 @@ class DocumentReader:
 
     `prospects`, if not None, tell which programs can meet no rule: of those there need be no
     document. With `exhaustive`, every line is looked at by itself and read by the grammar, and no
-    program is left out; else whole blocks are screened (auditrule.audit.screen), and with `sifts`
-    what is said of processes that nobody asks about is left out.
+    program is left out; else whole blocks are screened (auditrule.audit.screen).
     """
 
     def __init__(
@@ -113,14 +113,12 @@ class DocumentReader:
         serials: SerialWatch | None = None,
         prospects: Prospects | None = None,
         exhaustive: bool = False,
-        sifts: bool = False,
     ) -> None:
         self._reassembler = reassembler
         self._mapper = mapper
         self._exhaustive = exhaustive
         self.counts = Counts()
         self.serials = serials
-        self._sifts = sifts
         self.expect(prospects)
         # The event of the newest record, and how its line spells it: most records are of the same.
         self._event_id = _NO_EVENT
@@ -169,8 +167,6 @@ class DocumentReader:
         while at < end:
             if not self._reassembler:
                 node, found = screened.find(at)
-                if not self._may_take(node, found):
-                    node, found = screened.find(at, sifts=False)
                 if found.stop > at:
                     yield from self._take(node, found)
                     at = found.stop
@@ -224,62 +220,65 @@ class DocumentReader:
         elif part is Part.FIRST or record.event_id in self._reassembler:
             yield from self._documents(self._reassembler.push(record))
 
-    def _may_take(self, node: str | None, found: Findings) -> bool:
-        """Tell whether nothing is left out that has to be known; if so, its times are taken."""
-        left_out = found.left_out
-        if left_out is None:
-            return True
-        if found.oldest_ms is None or found.newest_ms is None:
-            return False
-        is_steady = self._reassembler.may_pass_by(found.oldest_ms, found.newest_ms)
-        return is_steady and self._mapper.pass_over(node, left_out.lowest, left_out.highest)
-
     def _take(self, node: str | None, found: Findings) -> Iterator[Fields]:
         """Take what is found; yield the documents that are asked for."""
-        facts, counts = found.facts, self.counts
-        counts.records += found.records
-        begin, execs, may_boot = 0, 0, found.left_out is None
-        for n, fact in enumerate(facts):
-            what = fact[WHAT]
-            if what == EXEC:
-                execs += 1
-            elif what >= ASKED:
-                self._note(node, facts[begin:n], may_boot=may_boot)
-                begin = n + 1
-                if what == LINE:
-                    counts.records -= 1
-                    yield from self._line(self._mapper.processes.text_of(fact), is_told=True)
-                elif self._is_hopeless(node, fact):
-                    execs += 1
-                    self._note(node, [fact], may_boot=may_boot)
-                else:
-                    text = self._mapper.processes.text_of(fact)
-                    yield from self._documents([event_of(text)])
-        counts.execs += execs
-        self._note(node, facts[begin:], may_boot=may_boot)
-        if found.left_out is not None:
-            counts.events += found.left_out.facts
-            counts.execs += found.left_out.execs
-            self._mapper.note_gone(node, found.left_out.gone)
-            execs += found.left_out.execs
-        if found.oldest_ms is not None and found.newest_ms is not None:
-            ends = execs > 0 or any(fact[WHAT] == ASKED for fact in facts)
-            if not self._reassembler.pass_by(found.oldest_ms, found.newest_ms, ends=ends):
-                for fact in facts:
-                    if fact[WHAT] != LINE:
-                        self._reassembler.pass_time(time_of(fact[ID]))
+        facts = found.facts
+        self.counts.records += found.records
+        backlog = None
+        if not any(sign in line for _, line in found.lines for sign in ALONE):
+            backlog = self._mapper.take(node, facts, found.mentions)
+        if backlog is None:
+            yield from self._take_one_by_one(node, found)
+        else:
+            self.counts.events += len(facts)
+            self.counts.execs += facts.execs
+            for n, line in found.in_order(facts.asked):
+                backlog.reach(n)
+                if line is not None:
+                    yield from self._line(line, is_told=True)
+                elif not self._is_hopeless(node, fact := facts.fact(n)):
+                    yield from self._document(fact)
+            backlog.end_part()
+        self._take_times(facts)
+
+    def _take_one_by_one(self, node: str | None, found: Findings) -> Iterator[Fields]:
+        """Take facts between which the host may have booted."""
+        mapper, facts = self._mapper, found.facts.rows()
+        for n, line in found.in_order(range(len(facts))):
+            if line is not None:
+                yield from self._line(line, is_told=True)
+                continue
+            fact = facts[n]
+            mapper.look_for_boot_at(node, fact)
+            self.counts.events += 1
+            self.counts.execs += fact.what in (EXEC, ASKED)
+            if fact.what == ASKED and not self._is_hopeless(node, fact):
+                yield from self._document(fact)
+            mapper.note(node, fact)
+
+    def _document(self, fact: Fact) -> Iterator[Fields]:
+        """Yield the document of a program's start, if it is still asked for, that is counted."""
+        event = event_of(self._mapper.processes.text_of(fact))
+        fields = self._mapper.fields(event, self._outlook, is_taken=True)
+        if fields:
+            self.counts.truncated += "truncated" in fields["auditd"]
+            yield fields
+
+    def _take_times(self, facts: Facts) -> None:
+        """Take notice of the times of facts that were taken."""
+        if not len(facts):
+            return
+        times = facts.times
+        if not self._reassembler.pass_by(min(times), max(times), ends=facts.execs > 0):
+            for time in times:
+                self._reassembler.pass_time(time)
 
     def _is_hopeless(self, node: str | None, fact: Fact) -> bool:
         """Tell whether a program's start can meet no rule, now that its parent is known."""
-        chances, outlook = fact[CHANCES], self._outlook
+        chances, outlook = fact.chances, self._outlook
         if chances is None or outlook is None:
             return False
         return not chances[0] & outlook.of_children(self._mapper.parent(node, fact))
-
-    def _note(self, node: str | None, facts: Sequence[Fact], *, may_boot: bool) -> None:
-        if facts:
-            self.counts.events += len(facts)
-            self._mapper.note(node, facts, may_boot=may_boot)
 
     def _note_last(self, block: Block, begin: int, end: int) -> None:
         """Take note of the newest record's event."""
@@ -318,8 +317,12 @@ class DocumentReader:
         finder = self._finders.get(key)
         if finder is None and len(self._finders) < _MOST_FINDERS:
             asked = None if self._outlook is None else self._outlook.asked
+            # They take long to load, and a log may be empty.
+            from auditrule.audit.screen import Screen
+            from auditrule.finding import Finder
+
             screen = Screen(node=key[0], arch=key[1], asked=asked)
-            finder = self._finders[key] = Finder(screen, self._outlook, sifts=self._sifts)
+            finder = self._finders[key] = Finder(screen, self._outlook)
         return finder
 
     def pass_time(self) -> Iterator[Fields]:
@@ -394,13 +397,17 @@ class _ScreenedBlock:
         self._end = end
         self._finder = finder
 
-    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+    def find(self, at: int) -> tuple[str | None, Findings]:
         """Return what it says from `at` on."""
+        # It takes long to load, and a log may be empty.
+        from auditrule.finding import Findings, text_in
+
         finder = self._finder(self._block, at, self._end)
         if finder is None:
-            return None, Findings([], 0, at)
-        found = finder.find(self._block, at, self._end, sifts=sifts)
-        return finder.node, found._replace(facts=loaded(found.facts, self._block))
+            return None, Findings.nothing(at)
+        found = finder.find(self._block, at, self._end)
+        facts = found.facts.loaded(partial(text_in, self._block, 0))
+        return finder.node, found._replace(facts=facts)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""

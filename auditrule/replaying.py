@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from auditrule.audit.reassembly import Reassembler
-from auditrule.ecs.backlog import MANY
 from auditrule.ecs.document import Document
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
+from auditrule.ecs.processes import MANY
 from auditrule.pipeline import conclude, detect
 from auditrule.reader import Counts, DocumentReader
 from auditrule.source.archive import STDIN, LogStream, open_log
@@ -168,7 +168,6 @@ class Replay:
                 most_waiting=MANY,
             ),
             prospects=None if self._exhaustive else prospects,
-            sifts=True,
             exhaustive=self._exhaustive,
         )
         try:

@@ -13,8 +13,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from auditrule.audit.fact import AT
-from auditrule.finding import Findings, LeftOut
+from auditrule.audit.facts import AT, Facts, Index
+from auditrule.finding import Findings
 from auditrule.parallel import TaskError, in_turns
 from auditrule.source.blocks import has_overlong
 from auditrule.source.lines import MAX_LINE
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PART_SIZE = 4 << 20
 """How much of a file a process screens at a time."""
 _AT_ONCE = 4 << 10
+_USUAL_LINE = 16 << 10
 
 
 class ScreenedFile:
@@ -58,7 +59,7 @@ class ScreenedFile:
             for found in in_turns(tasks):
                 begin, end, segments = marshal.loads(found)  # noqa: S302 - from our own process
                 if end > begin:
-                    yield begin, end, ScreenedFilePart(self._fd, end, self._finder, segments)
+                    yield begin, end, ScreenedFilePart(self._fd, end, self._finder.node, segments)
         except TaskError:
             return
 
@@ -75,9 +76,12 @@ class ScreenedFile:
         # A place is that of the newline before a line.
         first = number * self._part_size - 1
         after = min(first + self._part_size, self._size - 1)
-        block = _read(self._fd, first, after + MAX_LINE)
-        begin = block.find(b"\n")
+        block = _read(self._fd, first, after + _USUAL_LINE)
         end = block.find(b"\n", after - first)
+        if end < 0:
+            block = _read(self._fd, first, after + MAX_LINE)
+            end = block.find(b"\n", after - first)
+        begin = block.find(b"\n")
         if begin < 0 or end < 0:
             return None
         if has_overlong(block, begin, end, MAX_LINE):
@@ -88,7 +92,7 @@ class ScreenedFile:
 
 
 Segment: TypeAlias = tuple[Any, ...]
-"""Where it begins, and Findings, as a tuple."""
+"""Where it begins, and Findings, as marshal takes them."""
 
 
 def segments_of(finder: Finder, block: bytes, begin: int, end: int, base: int = 0) -> list[Segment]:
@@ -96,40 +100,36 @@ def segments_of(finder: Finder, block: bytes, begin: int, end: int, base: int = 
     segments = []
     at = begin
     while at >= 0 and at < end:
-        found = finder.find(block, at, end, base)
-        segments.append((at + base, *_as_tuple(found)))
+        facts, index, lines, records, stop = finder.find(block, at, end, base)
+        segments.append((at + base, facts.to_parts(), index.to_parts(), lines, records, stop))
         # The line there is to be looked at; where that ends, only whoever does so will know.
-        at = block.find(b"\n", found.stop - base + 1, end)
+        at = block.find(b"\n", stop - base + 1, end)
     return segments
 
 
 class ScreenedPart(ABC):
     """What was found in a part of a log (reader.Screened), the records of which can be read."""
 
-    def __init__(self, end: int, finder: Finder, segments: Sequence[Segment]) -> None:
+    def __init__(self, end: int, node: str | None, segments: Sequence[Segment]) -> None:
         self._end = end
-        self._finder = finder
-        self._segments = [(begin, _from_tuple(found)) for begin, *found in reversed(segments)]
+        self._node = node
+        self._segments = list(reversed(segments))
 
-    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+    def find(self, at: int) -> tuple[str | None, Findings]:
         """Return what it says from `at` on."""
-        while self._segments and self._segments[-1][1].stop <= at:
+        while self._segments and self._segments[-1][-1] <= at:
             self._segments.pop()
-        node = self._finder.node
         if not self._segments or self._segments[-1][0] > at:
-            return node, Findings([], 0, at)
-        begin, found = self._segments[-1]
-        first = at if found.left_out is None else found.left_out.first
-        if first >= at and (sifts or found.left_out is None):
-            if begin < at:
-                # What began before has been looked at, its times too.
-                facts = [fact for fact in found.facts if fact[AT] >= at]
-                records = found.records - self._lines_between(begin, at)
-                found = found._replace(facts=facts, records=records)
-            return node, found
-        # Left out may be what is to be known now.
-        block = self._read(at, found.stop + 1)
-        return node, self._finder.find(block, 0, found.stop - at, at, sifts=False)
+            return self._node, Findings.nothing(at)
+        begin, facts, index, lines, records, stop = self._segments[-1]
+        told = Facts.from_parts(facts)
+        if begin >= at:
+            return self._node, Findings(told, Index.from_parts(index), lines, records, stop)
+        # What began before has been looked at.
+        told = told[told.columns[AT] >= at]
+        left = [(place, line) for place, line in lines if place >= at]
+        records -= self._read(begin + 1, at + 1).count(b"\n") - (len(lines) - len(left))
+        return self._node, Findings.of(told, left, records, stop)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""
@@ -143,9 +143,6 @@ class ScreenedPart(ABC):
                 return data[:stop].split(b"\n")
             size *= 4
 
-    def _lines_between(self, begin: int, at: int) -> int:
-        return self._read(begin + 1, at + 1).count(b"\n")
-
     @abstractmethod
     def _read(self, begin: int, end: int) -> bytes:
         """Return the bytes that stand there."""
@@ -154,8 +151,8 @@ class ScreenedPart(ABC):
 class ScreenedFilePart(ScreenedPart):
     """What was found in a part of a file."""
 
-    def __init__(self, fd: int, end: int, finder: Finder, segments: Sequence[Segment]) -> None:
-        super().__init__(end, finder, segments)
+    def __init__(self, fd: int, end: int, node: str | None, segments: Sequence[Segment]) -> None:
+        super().__init__(end, node, segments)
         self._fd = fd
 
     def _read(self, begin: int, end: int) -> bytes:
@@ -167,16 +164,6 @@ def _read(fd: int, begin: int, end: int) -> bytes:
     if begin < 0:
         return b"\n" + os.pread(fd, end, 0)
     return os.pread(fd, end - begin, begin)
-
-
-def _as_tuple(found: Findings) -> tuple[Any, ...]:
-    """Return what marshal takes."""
-    return (*found[:-1], None if found.left_out is None else tuple(found.left_out))
-
-
-def _from_tuple(values: Sequence[Any]) -> Findings:
-    found = Findings._make(values)
-    return found._replace(left_out=found.left_out and LeftOut._make(found.left_out))
 
 
 def text_from(fd: int, text: Text) -> bytes:

@@ -11,7 +11,7 @@ import marshal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from auditrule.finding import Findings, loaded
+from auditrule.finding import text_in
 from auditrule.parallel import in_turns
 from auditrule.screening import ScreenedPart, segments_of
 from auditrule.source.archive import open_log
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-    from auditrule.finding import Finder
+    from auditrule.finding import Finder, Findings
     from auditrule.screening import Segment
 
     FinderFor = Callable[[bytes], Finder | None]
@@ -64,7 +64,7 @@ class UnpackedLog:
             self.consumed = consumed
             if number == 0:
                 finder = self._finder_for(block[1:])
-            yield block, None if finder is None else UnpackedPart(block, finder, segments)
+            yield block, None if finder is None else UnpackedPart(block, finder.node, segments)
 
     def _end(self, overlong: int, overlong_bytes: int, failure: str | None) -> None:
         self._counts.overlong += overlong
@@ -98,15 +98,16 @@ class UnpackedLog:
 class UnpackedPart(ScreenedPart):
     """What was found in a block."""
 
-    def __init__(self, block: bytes, finder: Finder, segments: Sequence[Segment]) -> None:
-        super().__init__(len(block) - 1, finder, segments)
+    def __init__(self, block: bytes, node: str | None, segments: Sequence[Segment]) -> None:
+        super().__init__(len(block) - 1, node, segments)
         self._block = block
 
-    def find(self, at: int, *, sifts: bool = True) -> tuple[str | None, Findings]:
+    def find(self, at: int) -> tuple[str | None, Findings]:
         """Return what it says from `at` on."""
-        node, found = super().find(at, sifts=sifts)
+        node, found = super().find(at)
         # The block is gone before its facts are.
-        return node, found._replace(facts=loaded(found.facts, self._block))
+        facts = found.facts.loaded(partial(text_in, self._block, 0))
+        return node, found._replace(facts=facts)
 
     def _read(self, begin: int, end: int) -> bytes:
         return self._block[begin:end]

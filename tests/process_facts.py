@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 from auditrule.audit.fact import (
     ASKED,
-    CHILD,
     END,
     EXEC,
     FORK,
-    ID,
-    PID,
-    PPID,
+    NOBODY,
     THREAD,
     THREAD_END,
-    WHAT,
-    serial_of,
-    time_of,
+    Fact,
 )
 from auditrule.ecs.process import Image, Owner, ProcessEntry
 from auditrule.ecs.process_table import ProcessTable
@@ -25,7 +20,6 @@ from auditrule.ecs.process_table import ProcessTable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditrule.audit.fact import Fact
     from auditrule.ecs.backlog import Logged
 
 FIRST_MS = 1_700_000_000_000
@@ -35,10 +29,8 @@ def fact(
     what: int, pid: int, serial: int, *, child: int = 0, ppid: int = 1, ms: int | None = None
 ) -> Fact:
     """Return a fact, so many milliseconds after the first; a second for each serial if not told."""
-    seconds, millis = divmod(FIRST_MS + (1000 * serial if ms is None else ms), 1000)
-    at_id = b"%d.%03d:%d" % (seconds, millis, serial)
-    number = b"%d" % child if child else b""
-    return (serial, what, b"%d" % pid, b"%d" % ppid, number, at_id, b"text", b"by", None)
+    at = FIRST_MS + (1000 * serial if ms is None else ms)
+    return Fact(what, pid, ppid, child or NOBODY, at, serial, b"text", b"by")
 
 
 class Teller:
@@ -50,24 +42,23 @@ class Teller:
         self.parts = 0
 
     def tell(self, fact: Fact, logged: Logged) -> None:
-        serial, at, pid = serial_of(fact[ID]), time_of(fact[ID]), int(fact[PID])
+        serial, at, pid, ppid = fact.serial, fact.ms, fact.pid, fact.ppid
         self.told.append(serial)
         table = self.table
         table.set_logged(None, forks=logged[0], ends=logged[1])
-        if fact[WHAT] in (EXEC, ASKED):
+        if fact.what in (EXEC, ASKED):
             image = Image(name=f"exec {serial}", exe="/x")
-            table.exec(None, ProcessEntry(pid, image, Owner(), at, serial, int(fact[PPID])))
-        elif fact[WHAT] == FORK:
-            caller = ProcessEntry(pid, Image(exe="/x"), Owner(), at, serial, int(fact[PPID]))
-            child = int(fact[CHILD])
-            table.fork(None, parent=caller, child=child, may_be_thread=False, exe="/x")
-        elif fact[WHAT] == THREAD:
+            table.exec(None, ProcessEntry(pid, image, Owner(), at, serial, ppid))
+        elif fact.what == FORK:
+            caller = ProcessEntry(pid, Image(exe="/x"), Owner(), at, serial, ppid)
+            table.fork(None, parent=caller, child=fact.child, may_be_thread=False, exe="/x")
+        elif fact.what == THREAD:
             table.thread_made(None, pid)
         else:
-            table.exit(None, pid, at, thread_only=fact[WHAT] == THREAD_END)
+            table.exit(None, pid, at, thread_only=fact.what == THREAD_END)
 
-    def knows(self, pid: int) -> bool:
-        return self.table.knows(None, pid)
+    def known(self) -> list[int]:
+        return self.table.known(None)
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         self.parts += 1
@@ -89,6 +80,6 @@ class AllTold(Teller):
         self._forks = self._ends = False
 
     def take(self, fact: Fact) -> None:
-        self._forks = self._forks or fact[WHAT] == FORK
-        self._ends = self._ends or fact[WHAT] == END
+        self._forks = self._forks or fact.what == FORK
+        self._ends = self._ends or fact.what == END
         self.tell(fact, (self._forks, self._ends))

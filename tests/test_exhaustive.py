@@ -16,17 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
-from auditrule import finding, replaying, screening
-from auditrule.audit.fact import TEXT, fact_of
+from auditrule import replaying, screening
+from auditrule.audit.fact import fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
 from auditrule.audit.quick import match_header
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import Record
+from auditrule.ecs.backlog import Backlog
 from auditrule.ecs.catalogue import catalogue
 from auditrule.ecs.mapping import DocumentMapper, HostIdentity
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.ecs.recorded import RecordedImage, image_of
-from auditrule.ecs.sift import Sifted, sift
 from auditrule.pipeline import detect
 from auditrule.reader import DocumentReader
 from auditrule.replaying import Replay
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from auditrule.audit.event import AuditEvent
-    from auditrule.audit.fact import Fact
     from auditrule.reader import Fields
     from auditrule.rules.rule import Rule
 
@@ -106,7 +105,6 @@ def in_pieces(block: int, part: int) -> Iterator[None]:
     """Have files read in blocks of one size, and screened by processes in parts of another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replaying, "_BLOCK", block)
-        patch.setattr(finding, "_FEWEST_TO_SIFT", 1)
         patch.setattr(replaying, "_LARGE", 0)
         patch.setattr(screening, "ScreenedFile", partial(ScreenedFile, part_size=part))
         yield
@@ -115,7 +113,8 @@ def in_pieces(block: int, part: int) -> Iterator[None]:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
-def test_captured_logs_give_the_same(log: Path) -> None:
+def test_captured_logs_give_the_same(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "MANY", 200)
     assert_the_same(log, sizes=[(1000, 3001), (64 << 10, 20_000)])
 
 
@@ -127,17 +126,20 @@ def test_a_busy_host_s_log_gives_the_same(
 ) -> None:
     log = tmp_path / "audit.log"
     written = write_log(log, 3 << 20, Shape(execs_per_match=50, rate=rate))
-    gone: set[tuple[bytes, bytes]] = set()
+    dropped = 0
 
-    def watched(facts: Sequence[Fact], newest: bytes) -> Sifted:
-        found = sift(facts, newest)
-        gone.update(found.gone)
-        return found
+    def watched(backlog: Backlog, *limits: int, **more: bool) -> None:
+        nonlocal dropped
+        before = len(backlog)
+        shrink(backlog, *limits, **more)
+        dropped += before - len(backlog)
 
-    monkeypatch.setattr(finding, "sift", watched)
+    monkeypatch.setattr(replaying, "MANY", 200)
+    shrink = Backlog._shrink
+    monkeypatch.setattr(Backlog, "_shrink", watched)
     assert assert_the_same(log, sizes=[(1 << 20, 1 << 20), (200_000, 300_000)]) > 20
-    # Most of its processes have ended, and long before the part does.
-    assert len(gone) > written.execs / 2
+    # In each of several replays, there is little that has to be kept.
+    assert dropped > 2 * written.execs
 
 
 @pytest.mark.long
@@ -179,7 +181,6 @@ def test_a_log_cut_anywhere_gives_the_same(tmp_path: Path) -> None:
             reassembler=Reassembler(),
             mapper=DocumentMapper(table=ProcessTable(), host=HostIdentity()),
             prospects=Detector(rules).prospects,
-            sifts=True,
         )
         alerts = detect(documents_in_two(log.read_bytes(), first, reader), Detector(rules))
         assert [alert.to_json() for alert in alerts] == expected[:-1]
@@ -333,7 +334,7 @@ def test_no_program_is_passed_over_by_its_own_name(log: Path) -> None:
         if isinstance(deed, Exec) and deed.name is not None:
             for asked in (frozenset({deed.name.lower()}), None):
                 assert isinstance(read_process_event(event, asked), Exec)
-            assert RecordedImage(bytes(fact_of(deed, event)[TEXT])).told() == image_of(deed)
+            assert RecordedImage(bytes(fact_of(deed, event).text)).told() == image_of(deed)
             other = read_process_event(event, frozenset({b"none of these"}))
             assert isinstance(other, Start | Exec)
             assert other.caller.pid == deed.caller.pid

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 import tracemalloc
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,7 +54,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 def read(lines: Iterable[bytes]) -> tuple[DocumentReader, list[Document]]:
     reader = DocumentReader(reassembler=Reassembler(), mapper=DocumentMapper(table=ProcessTable()))
     documents = []
-    for fields in [*reader.read(list(lines)), *reader.finish()]:
+    # Nobody reads more than so much at a time.
+    remaining = iter(lines)
+    pieces = iter(lambda: list(islice(remaining, 1000)), [])
+    found = [fields for piece in pieces for fields in reader.read(piece)]
+    for fields in [*found, *reader.finish()]:
         document = Document.model_validate(fields)
         assert json.loads(document.to_json()) == document.to_dict() == fields
         documents.append(document)

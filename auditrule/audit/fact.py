@@ -6,10 +6,10 @@ is about, and keeps the records that say the rest, to be read if somebody asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from auditrule.audit.event import AuditEvent
-from auditrule.audit.process import Exit, Fork
+from auditrule.audit.process import Exit, Fork, quick_caller
 from auditrule.audit.quick import match_header
 from auditrule.audit.record import Record
 
@@ -25,25 +25,29 @@ Chances: TypeAlias = "tuple[int, int | None]"
 The latter is None where that is not known.
 """
 
-Fact: TypeAlias = "tuple[int, int, bytes, bytes, bytes, bytes, Text, bytes, Chances | None]"
-"""What one event says: (AT, WHAT, PID, PPID, CHILD, ID, TEXT, BY, CHANCES).
+NOBODY: Final = -1
+"""The number of no process."""
 
-It is a plain tuple, as there are ten thousand a second of them. The numbers of processes are as the
-log writes them, and so is the event's ID; CHILD is empty but for a fork. AT is where in its block
-or file the event was complete. TEXT holds its records, the SYSCALL record first, without a newline
-at the end; of an end, nothing. BY tells of a fork by what it was made, and is the same for the
-same. CHANCES are there if the exec was looked at.
-"""
 
-AT: Final = 0
-WHAT: Final = 1
-PID: Final = 2
-PPID: Final = 3
-CHILD: Final = 4
-ID: Final = 5
-TEXT: Final = 6
-BY: Final = 7
-CHANCES: Final = 8
+class Fact(NamedTuple):
+    """What one event says of processes.
+
+    `what` is one of the numbers below. `ppid` is NOBODY if it is not told, and `child` but for a
+    fork. `ms` (since the epoch) and `serial` are the event's. `text` holds its records, the SYSCALL
+    record first, without a newline at the end; of an end, nothing. `by` tells of a fork who
+    made it, and is the same for the same. There are `chances` if the exec was looked at.
+    """
+
+    what: int
+    pid: int
+    ppid: int
+    child: int
+    ms: int
+    serial: int
+    text: Text
+    by: bytes = b""
+    chances: Chances | None = None
+
 
 EXEC: Final = 0
 """A program started."""
@@ -57,17 +61,15 @@ THREAD_END: Final = 4
 """A thread ends, perhaps its process's last."""
 ASKED: Final = 5
 """A program started that somebody may ask about: a document is to be made of it."""
-LINE: Final = 6
-"""No fact but a line, which is to be looked at by itself."""
-
 MIXED: Final = 8 << 10
 """A TEXT of no more bytes may hold records of other events between its own."""
 
 _ENDING = frozenset({"PROCTITLE", "EOE"})
-_NO_PPID = b""
 _TYPE_AT = len("type=")
-# It has the same number everywhere.
-_CLONE3 = b" syscall=435 "
+CLONE3: Final = 435
+"""The number of clone3(2), everywhere."""
+_CLONE3: Final = b"clone3"
+_WHOSE: Final = b" auid="
 # What an exec is told by, besides its SYSCALL record.
 _TOLD_BY = {b"EXECVE": "EXECVE", b"CWD": "CWD", b"PATH": "PATH"}
 
@@ -75,46 +77,35 @@ _TOLD_BY = {b"EXECVE": "EXECVE", b"CWD": "CWD", b"PATH": "PATH"}
 def fact_of(deed: Exec | Start | Fork | Exit, event: AuditEvent) -> Fact:
     """Return the fact that an event's deed is."""
     caller = deed.caller
-    child = b""
+    child = NOBODY
     if isinstance(deed, Fork):
         what = THREAD if deed.is_thread else FORK
-        child = _written(deed.child)
+        child = deed.child
     elif isinstance(deed, Exit):
         what = THREAD_END if deed.thread_only else END
     else:
         what = EXEC
-    ppid = _NO_PPID if caller.ppid is None else _written(caller.ppid)
+    ppid = NOBODY if caller.ppid is None else caller.ppid
     text, by = b"", b""
     if what not in (END, THREAD_END):
         text = b"\n".join(record.line for record in event.records if record.type not in _ENDING)
     if what == FORK:
-        by = made_by(text, 0, len(text))
-    at_id = b"%d.%03d:%d" % (event.id.seconds, event.id.millis, event.id.serial)
-    return (0, what, _written(caller.pid), ppid, child, at_id, text, by, None)
+        by = made_by(text)
+    return Fact(what, caller.pid, ppid, child, event.id.time_ms, event.id.serial, text, by)
 
 
-def with_text(fact: Fact, text: bytes) -> Fact:
-    """Return the fact with its records."""
-    at, what, pid, ppid, child, at_id, _, by, chances = fact
-    return at, what, pid, ppid, child, at_id, text, by, chances
+def made_by(line: bytes) -> bytes:
+    """Return the BY of a fork with this record."""
+    quick = quick_caller(line)
+    if quick is None:
+        return line
+    return maker(line[line.index(_WHOSE) :], is_clone3=quick.call == "clone3")
 
 
-def looked_at(fact: Fact, what: int, chances: Chances | None) -> Fact:
-    """Return the fact of an exec with what was seen when it was looked at."""
-    at, _, pid, ppid, child, at_id, text, by, _ = fact
-    return at, what, pid, ppid, child, at_id, text, by, chances
-
-
-def made_by(block: bytes, start: int, end: int) -> bytes:
-    """Return the BY of a fork with this record: the program's name and file, and kind of call."""
-    call = block.find(b" syscall=", start, end)
-    program = block.find(b" comm=", call, end)
-    stop = block.find(b" key=", program, end)
-    if call < 0 or program < 0 or stop < 0:
-        return block[start:end]
+def maker(whose: bytes, *, is_clone3: bool) -> bytes:
+    """Return the BY of a fork by who made it, as its record says from auid= on."""
     # Of clone3 it is not told whether it makes a thread (auditrule.audit.process.Fork).
-    is_clone3 = block.startswith(_CLONE3, call)
-    return _CLONE3 + block[program:stop] if is_clone3 else block[program:stop]
+    return _CLONE3 + whose if is_clone3 else whose
 
 
 def own_records(text: bytes) -> bytes:
@@ -154,16 +145,7 @@ def event_of(text: bytes, *, exhaustive: bool = False) -> AuditEvent:
     return AuditEvent(event_id, tuple(records), whole=True)
 
 
-def time_of(at_id: bytes) -> int:
-    """Return when the event with this ID was, in milliseconds since the epoch."""
-    seconds, _, rest = at_id.partition(b".")
-    return int(seconds + rest[:3])
-
-
-def serial_of(at_id: bytes) -> int:
-    """Return the serial of the event with this ID."""
-    return int(at_id[at_id.index(b":") + 1 :])
-
-
-def _written(number: int) -> bytes:
-    return b"%d" % number
+def id_of(ms: int, serial: int) -> bytes:
+    """Return an event's ID as the log writes it."""
+    seconds, millis = divmod(ms, 1000)
+    return b"%d.%03d:%d" % (seconds, millis, serial)

@@ -12,35 +12,27 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from auditrule.audit.fact import (
-    ASKED,
-    CHILD,
-    END,
-    EXEC,
-    FORK,
-    PID,
-    PPID,
-    TEXT,
-    WHAT,
-    looked_at,
-    with_text,
-)
-from auditrule.ecs.sift import last_of_each, mentioned_in, that_matter
+import numpy as np
+
+from auditrule.audit.fact import ASKED, END, EXEC, FORK, NOBODY
+from auditrule.audit.facts import CHILD, MS, PID, WHAT, Facts, Index, Mentions, mentioned_in
+from auditrule.ecs.sift import that_matter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from auditrule.audit.fact import Fact, Text
+    from auditrule.audit.facts import Column
 
-FEW: Final = 2048
-"""How many facts wait where nobody is to wait for them to be told."""
-MANY: Final = 8192
-"""How many wait where time does not matter, but work: the more of them have ended together."""
 MOST_BYTES: Final = 8 << 20
 """What their records take at most, where they are not left in a file."""
+_MOST_LEFT: Final = 2048
+# An ended process may still be read as a parent for a fifth of this (process_table), and its last
+# records may be written as much later.
+_LONG_MS: Final = 500
+_MOST_ENDED: Final = 64 << 10
 _NEVER: Final = 1 << 62
 
 Logged: TypeAlias = tuple[bool, bool]
@@ -53,8 +45,8 @@ class Teller(Protocol):
     def tell(self, fact: Fact, logged: Logged) -> None:
         """Take a fact."""
 
-    def knows(self, pid: int) -> bool:
-        """Tell whether anything is known of a process."""
+    def known(self) -> Sequence[int]:
+        """Return the processes of which something is known."""
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         """Take the end of a part of the log.
@@ -67,8 +59,8 @@ class Teller(Protocol):
 class Backlog:
     """The facts of one host, in order.
 
-    The `teller` is told of those that matter, when there are `most`. The last quarter is left as it
-    is: an end may lie behind a child's exec by some, a fork behind its child's end. `logged` tells
+    The `teller` is told of those that matter, when there are `most`. The last ones are left as they
+    are: an end may lie behind a child's exec by some, a fork behind its child's end. `logged` tells
     whether forks and ends had been logged before the first of them, `share` of how many backlogs
     this is one: the limits are for all of them.
     """
@@ -78,217 +70,312 @@ class Backlog:
         teller: Teller,
         logged: Logged = (False, False),
         *,
-        most: int = FEW,
+        most: int,
         share: Callable[[], int] = lambda: 1,
     ) -> None:
         self._teller = teller
         self._most = most
         self._share = share
-        self._facts: list[Fact] = []
+        # Those that came at once, and those that came one by one, and which the first of each is.
+        self._parts: list[Facts | list[Fact]] = []
+        self._firsts: list[int] = []
+        self._count = 0
+        # Before which of them all have happened, as far as whoever asks is concerned.
+        self._reached = 0
         self._size = 0
+        # How many were left when there was made room.
+        self._left = 0
         # Behind which of them forks, and ends, are known to be logged.
         self._fork_at, self._end_at = (0 if known else _NEVER for known in logged)
-        self._told: set[int] = set()
-        # Where the facts of each process are, of those before `_indexed`.
-        self._of: defaultdict[bytes, list[int]] = defaultdict(list)
-        # How many of them have been told, at the beginning.
-        self._begins: dict[bytes, int] = {}
-        self._indexed = 0
-        # Processes whose end has been told.
-        self._ended: set[bytes] = set()
+        self._told = bytearray()
+        # Of each part, where the facts of each process are.
+        self._indexes: list[Index | _Singles] = []
+        self._own: dict[int, _Own] = {}
+        # When processes ended of which that was told last.
+        self._ended: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Return the number of facts that wait, told ones included."""
-        return len(self._facts)
+        return self._count
 
-    def note(self, facts: Sequence[Fact]) -> None:
-        """Take the facts that come next."""
-        share = max(self._share(), 1)
-        most, most_bytes = max(self._most // share, 16), MOST_BYTES // share
-        size = self._size + sum(map(_size, facts))
-        if len(self._facts) + len(facts) < most and size <= most_bytes:
-            self._add(facts, size)
-        else:
-            self._note_in_parts(facts, most, most_bytes)
+    def note(self, fact: Fact) -> None:
+        """Take the fact that comes next."""
+        part = self._parts[-1] if self._parts else None
+        if not isinstance(part, list):
+            self._add_part(part := [], _Singles())
+        index = self._indexes[-1]
+        if isinstance(index, _Singles):
+            index.note(len(part), fact)
+        part.append(fact)
+        if fact.what == FORK:
+            self._fork_at = min(self._fork_at, self._count)
+        elif fact.what == END:
+            self._end_at = min(self._end_at, self._count)
+        self._count += 1
+        self._told.append(False)
+        self._size += len(fact.text)
+        self._reached = self._count
+        self._make_room()
 
-    def _add(self, facts: Sequence[Fact], size: int) -> None:
-        self._look_what_is_logged(facts)
-        self._facts += facts
-        self._size = size
+    def take(self, facts: Facts, index: Index) -> None:
+        """Take the facts that come next; as far as it is to be known, none has happened yet."""
+        if not len(facts):
+            return
+        self._add_part(facts, index)
+        for what, name in ((FORK, "_fork_at"), (END, "_end_at")):
+            if getattr(self, name) == _NEVER:
+                found = (facts.columns[WHAT] == what).nonzero()[0]
+                if len(found):
+                    setattr(self, name, self._count + int(found[0]))
+        self._count += len(facts)
+        self._told += bytes(len(facts))
+        self._size += facts.size
 
-    def _note_in_parts(self, facts: Sequence[Fact], most: int, most_bytes: int) -> None:
-        begin = 0
-        while begin < len(facts):
-            stop = min(len(facts), begin + max(most - len(self._facts), 1))
-            # How much they take with each of them; the last may be more than there is room for.
-            sizes = list(accumulate(map(_size, facts[begin:stop]), initial=self._size))
-            stop = min(stop, begin + bisect_right(sizes, most_bytes))
-            self._add(facts[begin:stop], sizes[stop - begin])
-            begin = stop
-            if self._size > most_bytes or len(self._facts) >= most:
-                self._shrink(most // 4, most_bytes // 4)
+    def reach(self, n: int) -> None:
+        """Let the first `n` of the facts that came last happen."""
+        self._reached = self._firsts[-1] + n if self._firsts else 0
 
-    def note_gone(self, gone: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the ends of processes that sift() has left out, behind the facts that it has not.
-
-        Of most, nothing was known before either.
-        """
-        self._index()
-        knows, of = self._teller.knows, self._of
-        self.note(
-            [
-                (0, END, pid, b"", b"", at_id, b"", b"", None)
-                for pid, at_id in gone
-                if pid in of or knows(int(pid))
-            ]
-        )
+    def end_part(self) -> None:
+        """Let all facts happen, and make room for others."""
+        self._reached = self._count
+        self._make_room()
 
     def settle(self, pid: int) -> None:
         """Tell all that there is of a process, and of those that it comes from."""
-        self._index()
-        waiting: list[tuple[bytes, int]] = [(b"%d" % pid, len(self._facts))]
+        waiting: list[tuple[int, int]] = [(pid, self._reached)]
         while waiting:
             number, before = waiting[-1]
-            n = self._first_untold(number)
+            n = self._first_untold(number, before)
             if n >= before:
                 waiting.pop()
                 continue
-            fact = self._facts[n]
-            if fact[WHAT] == FORK:
-                other = fact[CHILD] if fact[PID] == number else fact[PID]
-                if self._first_untold(other) < n:
+            fact = self._fact(n)
+            if fact.what == FORK:
+                other = fact.child if fact.pid == number else fact.pid
+                if self._first_untold(other, n) < n:
                     waiting.append((other, n))
                     continue
-            self._tell_one(n)
+            self._tell_one(n, fact)
 
     def settle_all(self) -> None:
         """Tell all that is left, and keep nothing."""
-        for n in range(len(self._facts)):
-            if n not in self._told:
-                self._tell_one(n)
-        self._drop(len(self._facts))
+        for n in range(self._count):
+            if not self._told[n]:
+                self._tell_one(n, self._fact(n))
+        self._keep(self._joined(), [])
 
     def load(self, load: Callable[[Text], bytes]) -> None:
-        """Have `load` give the records of those that name them by their place."""
-        self._facts = [
-            fact
-            if n in self._told or isinstance(fact[TEXT], bytes)
-            else with_text(fact, load(fact[TEXT]))
-            for n, fact in enumerate(self._facts)
-        ]
+        """Have `load` give the records of those that name them by their place.
+
+        Before, what does not matter is dropped: few are left.
+        """
+        self._shrink(self._most, MOST_BYTES)
+        facts = self._joined().loaded(load, self._told)
+        self._keep(facts, range(len(facts)))
 
     def forget_chances(self) -> None:
         """Take notice that the rules are others."""
-        self._facts = [looked_at(fact, fact[WHAT], None) for fact in self._facts]
+        facts = self._joined()
+        facts.chances = [None] * len(facts.chances)
+        self._keep(facts, range(len(facts)))
 
     def clear(self) -> None:
         """Drop all."""
-        self._drop(len(self._facts))
+        self._keep(self._joined(), [])
         self._ended.clear()
 
     def shrink(self) -> None:
         """Tell what matters of all but the last facts, and drop them."""
-        self._shrink(self._most // 4, MOST_BYTES, tells=True)
+        self._shrink(self._most, MOST_BYTES, tells=True)
 
-    def _shrink(self, keep: int, keep_bytes: int, *, tells: bool = False) -> None:
+    def _add_part(self, facts: Facts | list[Fact], index: Index | _Singles) -> None:
+        self._parts.append(facts)
+        self._indexes.append(index)
+        self._firsts.append(self._count)
+
+    def _make_room(self) -> None:
+        share = max(self._share(), 1)
+        most, most_bytes = max(self._most // share, 16), MOST_BYTES // share
+        if self._count - self._left >= most or self._size > most_bytes:
+            self._shrink(most, most_bytes)
+
+    def _shrink(self, most: int, most_bytes: int, *, tells: bool = False) -> None:
         """Drop what does not matter of all but the last facts, and tell the rest if it is much.
 
         Nobody may ever ask for it: what `tells` is to be told at all events.
         """
-        facts = self._facts
+        keep, keep_bytes = min(most // 4, _MOST_LEFT), most_bytes // 4
+        facts = self._joined()
+        # Less memory is needed at once.
+        self._drop_parts()
         count, size = len(facts), 0
         while count > max(0, len(facts) - keep):
-            size += _size(facts[count - 1])
+            size += facts.text_size(count - 1)
             if size > keep_bytes:
                 break
             count -= 1
         old = facts[:count]
-        last = last_of_each(old)
-        mentioned = mentioned_in(facts[count:])
-        ended = {pid for pid, n in last.items() if old[n][WHAT] == END}
-        ended |= self._ended - last.keys()
-        self._ended = ended & mentioned
-        ended -= mentioned
-        matter = that_matter(old, last.keys() - ended, asks=False) - self._told
+        told = self._told
+        mentions = Mentions(old)
+        later = mentioned_in(facts.columns[:, count:])
+        # Somebody may still ask about whoever has ended since.
+        since = int(facts.columns[MS].max(initial=0)) - _LONG_MS
+        is_over = old.columns[WHAT][mentions.last] == END
+        is_over &= old.columns[MS][mentions.last] <= since
+        is_over &= ~np.isin(mentions.each, later)
+        living = mentions.each[~is_over]
+        matter = [n for n in that_matter(old, mentions, living, since) if not told[n]]
         # Of whom something waits, what came last does so, too, and the end.
-        waiting = ended & {pid for n in matter for pid in (old[n][PID], old[n][CHILD])}
-        more = {last[pid] for pid in waiting & last.keys()} | _last_images(old, waiting)
-        left = matter | (more - self._told)
+        is_waiting = is_over & np.isin(mentions.each, old.columns[[PID, CHILD]][:, matter])
+        waiting = mentions.each[is_waiting]
+        more = [*mentions.last[is_waiting].tolist(), *_last_images(old, waiting)]
+        left = sorted({*matter, *(n for n in more if not told[n])})
         # No more is left than gives room for as much again.
-        if tells or len(left) > keep or sum(_size(facts[n]) for n in left) > keep_bytes:
-            for n in sorted(matter):
-                self._tell_one(n)
-            left, waiting = set(), set()
-        self._teller.end(_in_order_of_last_mention(facts), map(int, ended - waiting))
-        self._drop(count, sorted(left))
+        if tells or len(left) > most // 4 or sum(map(old.text_size, left)) > keep_bytes:
+            for n in matter:
+                self._tell_one(n, facts.fact(n))
+            left, is_waiting = [], np.zeros_like(is_over)
+        known = np.array(self._teller.known(), np.int64)
+        ended = mentions.each[is_over & ~is_waiting & np.isin(mentions.each, known)].tolist()
+        ended += self._ended_before(since, facts)
+        self._teller.end(_in_order_of_last_mention(facts.columns, known), ended)
+        self._keep(facts, left + list(range(count, len(facts))))
 
-    def _tell_one(self, n: int) -> None:
-        self._told.add(n)
-        fact = self._facts[n]
-        if fact[WHAT] == END:
-            self._ended.add(fact[PID])
+    def _ended_before(self, since: int, facts: Facts) -> list[int]:
+        """Return whose end was told, if that was not after `since`, and no facts are about them."""
+        over = [pid for pid, ms in self._ended.items() if ms <= since]
+        is_mentioned = np.isin(over, mentioned_in(facts.columns)).tolist()
+        ended = [pid for pid, known in zip(over, is_mentioned, strict=True) if not known]
+        for pid in ended:
+            del self._ended[pid]
+        return ended
+
+    def _tell_one(self, n: int, fact: Fact) -> None:
+        self._told[n] = True
+        if fact.what == END:
+            if len(self._ended) < _MOST_ENDED:
+                self._ended[fact.pid] = fact.ms
         else:
-            self._ended.discard(fact[CHILD] or fact[PID])
+            self._ended.pop(fact.pid if fact.child == NOBODY else fact.child, None)
         self._teller.tell(fact, (self._fork_at <= n, self._end_at <= n))
 
-    def _look_what_is_logged(self, facts: Sequence[Fact]) -> None:
-        known = len(self._facts)
-        if self._fork_at == _NEVER or self._end_at == _NEVER:
-            for n, fact in enumerate(facts, known):
-                if fact[WHAT] == FORK:
-                    self._fork_at = min(self._fork_at, n)
-                elif fact[WHAT] == END:
-                    self._end_at = min(self._end_at, n)
+    def _fact(self, n: int) -> Fact:
+        number = bisect_right(self._firsts, n) - 1
+        part, n = self._parts[number], n - self._firsts[number]
+        return part[n] if isinstance(part, list) else part.fact(n)
 
-    def _first_untold(self, pid: bytes) -> int:
-        own = self._of.get(pid, ())
-        begin = self._begins.get(pid, 0)
-        while begin < len(own) and own[begin] in self._told:
-            begin += 1
-        self._begins[pid] = begin
-        return own[begin] if begin < len(own) else len(self._facts)
-
-    def _index(self) -> None:
-        of = self._of
-        for n, fact in enumerate(self._facts[self._indexed :], self._indexed):
-            pid, child = fact[PID], fact[CHILD]
-            of[pid].append(n)
-            if child and child != pid and fact[WHAT] == FORK:
-                of[child].append(n)
-        self._indexed = len(self._facts)
-
-    def _drop(self, count: int, but: Sequence[int] = ()) -> None:
-        """Forget the first facts `but` some of them, which have not been told."""
-        if count == 0:
-            return
-        self._facts = [*map(self._facts.__getitem__, but), *self._facts[count:]]
-        self._size = sum(map(_size, self._facts))
-        self._fork_at, self._end_at = (
-            n if n == _NEVER else bisect_left(but, n) + max(0, n - count)
-            for n in (self._fork_at, self._end_at)
+    def _joined(self) -> Facts:
+        """Return all facts as one part."""
+        return Facts.joined(
+            [Facts.of(part) if isinstance(part, list) else part for part in self._parts]
         )
-        self._told = {n - count + len(but) for n in self._told if n >= count}
-        self._of.clear()
-        self._begins.clear()
-        self._indexed = 0
+
+    def _first_untold(self, pid: int, before: int) -> int:
+        """Return which fact of a process is to be told next, if it is `before` some; else any.
+
+        A fork that tells nothing new of who makes it is left, as long as nothing else is told of
+        that: should somebody ask about the child, it can be told then.
+        """
+        own = self._own.get(pid)
+        if own is None:
+            own = self._own[pid] = _Own()
+        if own.part < len(self._indexes):
+            self._gather(pid, own)
+        facts, told, at = own.facts, self._told, own.begin
+        while at < len(facts):
+            n = facts[at]
+            if n < 0:
+                own.left.append(~n)
+            elif not told[n]:
+                break
+            at += 1
+        own.begin = at
+        n = facts[at] if at < len(facts) else self._count
+        if n < before and own.left:
+            left = own.left = [each for each in own.left if not told[each]]
+            if left:
+                return left[0]
+        return n
+
+    def _gather(self, pid: int, own: _Own) -> None:
+        """Gather the facts of a process from the parts that were not looked at yet."""
+        begin = own.part
+        for number, index in enumerate(self._indexes[begin:], begin):
+            if isinstance(index, _Singles):
+                found = index.of.get(pid, ())
+                own.facts += [self._firsts[number] + n for n in found[own.seen :]]
+                if number == len(self._indexes) - 1:
+                    # More may come.
+                    own.part, own.seen = number, len(found)
+                    return
+                own.seen = 0
+            elif pid in index.bounds:
+                first = self._firsts[number]
+                begin, end = index.bounds[pid]
+                found = index.mentions[begin:end].tolist()
+                own.facts += [n + first if n >= 0 else n - first for n in found]
+        own.part = len(self._indexes)
+
+    def _keep(self, facts: Facts, which: Sequence[int]) -> None:
+        """Forget all `facts`, which are those that there are, but for some of them."""
+        self._fork_at, self._end_at = (
+            n if n == _NEVER else bisect_left(which, n) for n in (self._fork_at, self._end_at)
+        )
+        self._told = bytearray(self._told[n] for n in which)
+        kept = facts[np.array(which, np.int64)]
+        self._drop_parts()
+        self._count = 0
+        if which:
+            self._add_part(kept, Mentions(kept).index(kept))
+        self._count = self._reached = self._left = len(which)
+        self._size = kept.size
+
+    def _drop_parts(self) -> None:
+        self._parts.clear()
+        self._firsts.clear()
+        self._indexes.clear()
+        self._own.clear()
 
 
-def _last_images(facts: Sequence[Fact], pids: set[bytes]) -> set[int]:
+class _Own:
+    """The facts of a process that somebody asks about, as far as the parts were looked at."""
+
+    __slots__ = ("begin", "facts", "left", "part", "seen")
+
+    def __init__(self) -> None:
+        self.facts: list[int] = []
+        """Which they are; ~n of those that may be left."""
+        self.begin = 0
+        """How many at the beginning have been told, or are left."""
+        self.left: list[int] = []
+        self.part = 0
+        self.seen = 0
+        """How many of the next part are among the facts."""
+
+
+class _Singles:
+    """Where, of facts that came one by one, those of each process are."""
+
+    def __init__(self) -> None:
+        self.of: defaultdict[int, list[int]] = defaultdict(list)
+
+    def note(self, n: int, fact: Fact) -> None:
+        """Take notice of a fact."""
+        self.of[fact.pid].append(n)
+        if fact.what == FORK and fact.child != fact.pid:
+            self.of[fact.child].append(n)
+
+
+def _last_images(facts: Facts, pids: Column) -> Iterable[int]:
     """Return which facts tell last what some processes run."""
-    began: dict[bytes, int] = {}
-    for n, fact in enumerate(facts):
-        what = fact[WHAT]
-        pid = fact[CHILD] if what == FORK else fact[PID]
-        if pid in pids and what in (FORK, EXEC, ASKED):
-            began[pid] = n
-    return set(began.values())
+    what, pid, child = facts.columns[[WHAT, PID, CHILD]]
+    whose = np.where(what == FORK, child, pid)
+    which = (np.isin(whose, pids) & np.isin(what, (FORK, EXEC, ASKED))).nonzero()[0]
+    return dict(zip(whose[which].tolist(), which.tolist(), strict=True)).values()
 
 
-def _in_order_of_last_mention(facts: Sequence[Fact]) -> list[int]:
-    numbers = chain.from_iterable((f[PPID], f[CHILD], f[PID]) for f in facts)
-    mentioned = dict.fromkeys(reversed(list(numbers)))
-    return [int(number) for number in reversed(mentioned) if number]
-
-
-def _size(fact: Fact) -> int:
-    return len(fact[TEXT])
+def _in_order_of_last_mention(columns: Column, pids: Column) -> list[int]:
+    """Return those of some processes that facts mention."""
+    mentioned = mentioned_in(columns)
+    mentioned = mentioned[np.isin(mentioned, pids)]
+    return list(dict.fromkeys(mentioned[::-1].tolist()))[::-1]

@@ -7,21 +7,22 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from auditrule.audit.fact import ID, PPID, fact_of, time_of
+from auditrule.audit.fact import NOBODY, fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
-from auditrule.ecs.backlog import FEW
 from auditrule.ecs.document import ECS_VERSION, Document, format_time, present
 from auditrule.ecs.ids import stable_id
 from auditrule.ecs.process import Image
-from auditrule.ecs.processes import Processes
+from auditrule.ecs.processes import FEW, Processes
 from auditrule.ecs.recorded import image_of, text
 from auditrule.ecs.who import WhoReader, account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.fact import Fact
+    from auditrule.audit.facts import Facts, Index
+    from auditrule.ecs.backlog import Backlog
     from auditrule.ecs.process import ProcessEntry
     from auditrule.ecs.process_table import ProcessTable
     from auditrule.ecs.who import Names, Who
@@ -105,12 +106,14 @@ class DocumentMapper:
         fields = self.fields(event)
         return Document.model_validate(fields) if fields else None
 
-    def fields(self, event: AuditEvent, outlook: Outlook | None = None) -> dict[str, Any] | None:
+    def fields(
+        self, event: AuditEvent, outlook: Outlook | None = None, *, is_taken: bool = False
+    ) -> dict[str, Any] | None:
         """Take `event` as `map` does, and return what the document's `to_dict` would.
 
         It takes a third of the time, and only few documents are ever looked at as models. With
         an `outlook`, there are fields only of a program that may meet a rule; of another there are
-        none: an empty mapping.
+        none: an empty mapping. `is_taken` tells that it is among the facts that were taken.
         """
         host = self._host_key(event.id.node)
         self.processes.look_for_boot(host, event)
@@ -122,7 +125,8 @@ class DocumentMapper:
             fields = self._fields(host, deed, outlook)
         elif isinstance(deed, Start):
             fields = {}
-        self.processes.note(host, fact_of(deed, event))
+        if not is_taken:
+            self.processes.note(host, fact_of(deed, event))
         return fields
 
     def _fields(self, host: str | None, deed: Exec, outlook: Outlook | None) -> dict[str, Any]:
@@ -137,27 +141,25 @@ class DocumentMapper:
         return self._document(deed, who, own, parent)
 
     def parent(self, node: str | None, fact: Fact) -> ProcessEntry | None:
-        """Return the parent of the program whose start the next fact is, as far as it is known."""
+        """Return the parent of the program whose start a fact is, as far as it is known."""
+        if fact.ppid == NOBODY:
+            return None
+        return self.processes.parent(self._host_key(node), fact.ppid, fact.ms)
+
+    def note(self, node: str | None, fact: Fact) -> None:
+        """Take the fact that comes next of the host that the log names `node`."""
+        self.processes.note(self._host_key(node), fact)
+
+    def look_for_boot_at(self, node: str | None, fact: Fact) -> None:
+        """Take notice that a fact comes next: the processes are others if the host has booted."""
+        self.processes.look_for_boot_at(self._host_key(node), fact.serial)
+
+    def take(self, node: str | None, facts: Facts, index: Index) -> Backlog | None:
+        """Take the facts that come next, as they are reached; None if there may be a boot."""
         host = self._host_key(node)
-        self.processes.look_for_boot_at(host, fact[ID])
-        ppid = int(fact[PPID]) if fact[PPID] else None
-        return self.processes.parent(host, ppid, time_of(fact[ID]))
-
-    def note(self, node: str | None, facts: Sequence[Fact], *, may_boot: bool = True) -> None:
-        """Take the facts that come next of the host that the log names `node`.
-
-        It is the same as to take their events by `fields`, if none of them is asked about. That
-        the host does not boot among them, pass_over() may have told.
-        """
-        self.processes.note_all(self._host_key(node), facts, may_boot=may_boot)
-
-    def pass_over(self, node: str | None, lowest: int, highest: int) -> bool:
-        """Take the serials of events of a host, if there is no boot among them; tell so."""
-        return self.processes.pass_over(self._host_key(node), lowest, highest)
-
-    def note_gone(self, node: str | None, gone: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the ends of processes that are left out of the facts before (ecs.sift)."""
-        self.processes.note_gone(self._host_key(node), gone)
+        if len(facts) and not self.processes.pass_over(host, *facts.serials):
+            return None
+        return self.processes.take(host, facts, index)
 
     def _host_key(self, node: str | None) -> str | None:
         """Return whose processes an event is about; None is the host that `host` names."""

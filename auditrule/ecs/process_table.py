@@ -75,9 +75,9 @@ class ProcessTable:
         """Return the number of entries."""
         return len(self._entries)
 
-    def knows(self, host: str | None, pid: int) -> bool:
-        """Tell whether there is an entry of a process."""
-        return (host, pid) in self._entries
+    def known(self, host: str | None) -> list[int]:
+        """Return the processes of a host of which there are entries."""
+        return [pid for name, pid in self._entries if name == host]
 
     def fill(self, processes: Iterable[ProcessEntry], *, now_ms: int) -> None:
         """Take the `processes` that run at `now_ms`, as a live daemon does at its start."""

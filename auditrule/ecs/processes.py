@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from auditrule.audit.boot import BootWatch
 from auditrule.audit.fact import (
     ASKED,
-    CHANCES,
-    CHILD,
     EXEC,
     FORK,
-    ID,
-    PID,
-    PPID,
-    TEXT,
+    NOBODY,
     THREAD,
     THREAD_END,
-    WHAT,
     event_of,
-    serial_of,
-    time_of,
 )
 from auditrule.audit.process import Fork, basename, quick_caller, read_process_event
-from auditrule.ecs.backlog import Backlog
 from auditrule.ecs.process import Image, Owner, ProcessEntry
 from auditrule.ecs.recorded import RecordedImage, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.fact import Fact, Text
-    from auditrule.ecs.backlog import Logged
+    from auditrule.audit.facts import Facts, Index
+    from auditrule.ecs.backlog import Backlog, Logged
     from auditrule.ecs.process_table import ProcessTable
     from auditrule.ecs.who import WhoReader
 
+FEW: Final = 8192
+"""How many facts wait where nobody is to wait for them to be told."""
+MANY: Final = 16 << 10
+"""How many wait where time does not matter, but work: the more of them have ended together."""
 _COMM_BYTES = 15
 # Hosts in one log whose boots are watched; a forged node= must not fill the memory.
 _MAX_HOSTS = 10_000
+_MOST_FORKERS = 10_000
 
 
 class _Teller:
@@ -52,11 +49,23 @@ class _Teller:
     def tell(self, fact: Fact, logged: Logged) -> None:
         self._processes.tell(self._host, fact, logged)
 
-    def knows(self, pid: int) -> bool:
-        return self._processes.table.knows(self._host, pid)
+    def known(self) -> list[int]:
+        return self._processes.table.known(self._host)
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         self._processes.table.end(self._host, used, ended)
+
+
+class _Forker(NamedTuple):
+    """Who makes a fork: the file, the image if that is known by it, the owner.
+
+    `may_make_thread` tells that the fork's record does not tell whether it made one.
+    """
+
+    exe: str | None
+    image: Image | None
+    owner: Owner
+    may_make_thread: bool
 
 
 class Processes:
@@ -77,6 +86,7 @@ class Processes:
         self._backlogs: dict[str | None, Backlog] = {}
         self.load_text: Callable[[Text], bytes] = _refuse
         """Loads the records that facts name by their place."""
+        self._forkers: dict[bytes, _Forker] = {}
         table.before_asking = self._settle
 
     def look_for_boot(self, host: str | None, event: AuditEvent) -> None:
@@ -84,37 +94,24 @@ class Processes:
         if self._boot_watch(host).is_boot(event):
             self._forget(host)
 
-    def look_for_boot_at(self, host: str | None, at_id: bytes) -> None:
-        """Do so with the next system call's event, by its ID."""
-        if self._boot_watch(host).first_boot([serial_of(at_id)]) is not None:
+    def look_for_boot_at(self, host: str | None, serial: int) -> None:
+        """Do so with the next system call's event, by its serial."""
+        if self._boot_watch(host).first_boot([serial]) is not None:
             self._forget(host)
-
-    def note(self, host: str | None, fact: Fact) -> None:
-        """Take the fact of an event that was looked at."""
-        self._backlog(host).note([fact])
 
     def pass_over(self, host: str | None, lowest: int, highest: int) -> bool:
         """Take the serials of events that come next, if there is no boot among them; tell so."""
         return self._boot_watch(host).pass_over(lowest, highest)
 
-    def note_gone(self, host: str | None, gone: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the ends of processes that are left out of the facts before (ecs.sift)."""
-        self._backlog(host).note_gone(gone)
+    def note(self, host: str | None, fact: Fact) -> None:
+        """Take the fact of an event, the next one."""
+        self._backlog(host).note(fact)
 
-    def note_all(self, host: str | None, facts: Sequence[Fact], *, may_boot: bool = True) -> None:
-        """Take the facts of a host that come next, and look for boots among them, if need be."""
-        if not may_boot:
-            self._backlog(host).note(facts)
-            return
-        watch = self._boot_watch(host)
-        serials = [serial_of(fact[ID]) for fact in facts]
-        begin = 0
-        while (boot := watch.first_boot(serials[begin:])) is not None:
-            self._backlog(host).note(facts[begin : begin + boot])
-            self._forget(host)
-            self._backlog(host).note(facts[begin + boot : begin + boot + 1])
-            begin += boot + 1
-        self._backlog(host).note(facts[begin:] if begin else facts)
+    def take(self, host: str | None, facts: Facts, index: Index) -> Backlog:
+        """Take the facts of events that come next, as they are reached."""
+        backlog = self._backlog(host)
+        backlog.take(facts, index)
+        return backlog
 
     def parent(self, host: str | None, ppid: int | None, at_ms: int) -> ProcessEntry | None:
         """Return the process that was a parent, as ProcessTable.parent does."""
@@ -130,8 +127,7 @@ class Processes:
 
     def text_of(self, fact: Fact) -> bytes:
         """Return the records of a fact."""
-        text = fact[TEXT]
-        return text if isinstance(text, bytes) else self.load_text(text)
+        return fact.text if isinstance(fact.text, bytes) else self.load_text(fact.text)
 
     def forget_chances(self) -> None:
         """Take notice that the rules are others."""
@@ -164,47 +160,50 @@ class Processes:
 
     def tell(self, host: str | None, fact: Fact, logged: Logged) -> None:
         """Tell the process table of a fact."""
-        table, pid = self.table, int(fact[PID])
+        table, pid = self.table, fact.pid
         forks, ends = logged
         table.set_logged(host, forks=forks, ends=ends)
-        what = fact[WHAT]
+        what = fact.what
         if what in (EXEC, ASKED):
             image = RecordedImage(self.text_of(fact), exhaustive=self._exhaustive)
-            ppid = int(fact[PPID]) if fact[PPID] else None
-            image.chances = None if fact[CHANCES] is None else fact[CHANCES][1]
-            at_id = fact[ID]
-            table.exec(host, ProcessEntry(pid, image, None, time_of(at_id), serial_of(at_id), ppid))
+            image.chances = None if fact.chances is None else fact.chances[1]
+            ppid = _told(fact.ppid)
+            table.exec(host, ProcessEntry(pid, image, None, fact.ms, fact.serial, ppid))
         elif what == FORK:
-            self._tell_fork(host, fact, self.text_of(fact))
+            self._tell_fork(host, fact)
         elif what == THREAD:
             table.thread_made(host, pid)
         else:
-            table.exit(host, pid, time_of(fact[ID]), thread_only=what == THREAD_END)
+            table.exit(host, pid, fact.ms, thread_only=what == THREAD_END)
 
-    def _tell_fork(self, host: str | None, fact: Fact, record: bytes) -> None:
-        forker = None if self._exhaustive else quick_caller(record)
-        who = None if forker is None else self._who.known(forker.spelling)
-        if forker is not None and who is not None:
-            owner = who.owner
-            exe, image = _forking(forker.exe, forker.comm)
-            may_be_thread = forker.call == "clone3"
-        else:
-            deed = read_process_event(event_of(record, exhaustive=self._exhaustive))
-            if not isinstance(deed, Fork):
-                return
-            owner = self._who.read(deed.caller).owner
-            exe, image = _forking(deed.caller.exe, deed.caller.comm)
-            may_be_thread = deed.is_thread is None
-        ppid = int(fact[PPID]) if fact[PPID] else None
-        at_id = fact[ID]
-        parent = ProcessEntry(int(fact[PID]), image, owner, time_of(at_id), serial_of(at_id), ppid)
+    def _tell_fork(self, host: str | None, fact: Fact) -> None:
+        forker = self._forkers.get(fact.by) or self._forker(fact)
+        if forker is None:
+            return
+        pid, ms, serial, ppid = fact.pid, fact.ms, fact.serial, _told(fact.ppid)
         self.table.fork(
             host,
-            parent=parent,
-            child=int(fact[CHILD]),
-            may_be_thread=may_be_thread,
-            exe=exe,
+            parent=ProcessEntry(pid, forker.image, forker.owner, ms, serial, ppid),
+            child=fact.child,
+            may_be_thread=forker.may_make_thread,
+            exe=forker.exe,
         )
+
+    def _forker(self, fact: Fact) -> _Forker | None:
+        """Return who makes a fork, which the same BY tells again, once its owner is known."""
+        record = self.text_of(fact)
+        quick = None if self._exhaustive else quick_caller(record)
+        who = None if quick is None else self._who.known(quick.spelling)
+        if quick is not None and who is not None:
+            forker = _Forker(*_forking(quick.exe, quick.comm), who.owner, quick.call == "clone3")
+            if fact.by and len(self._forkers) < _MOST_FORKERS:
+                self._forkers[fact.by] = forker
+            return forker
+        deed = read_process_event(event_of(record, exhaustive=self._exhaustive))
+        if not isinstance(deed, Fork):
+            return None
+        owner = self._who.read(deed.caller).owner
+        return _Forker(*_forking(deed.caller.exe, deed.caller.comm), owner, deed.is_thread is None)
 
     def _boot_watch(self, host: str | None) -> BootWatch:
         watch = self._boots.get(host)
@@ -219,6 +218,9 @@ class Processes:
     def _backlog(self, host: str | None) -> Backlog:
         backlog = self._backlogs.get(host)
         if backlog is None:
+            # It takes long to load, and a log may be empty.
+            from auditrule.ecs.backlog import Backlog
+
             teller = _Teller(self, host)
             backlog = Backlog(
                 teller,
@@ -249,6 +251,10 @@ def _forking(exe: bytes | None, comm: bytes | None) -> tuple[str | None, Image |
     if exe is None or basename(exe)[:_COMM_BYTES] != comm:
         return path, None
     return path, Image(executable=path, name=text(basename(exe)), exe=path)
+
+
+def _told(pid: int) -> int | None:
+    return None if pid == NOBODY else pid
 
 
 def _refuse(place: Text) -> bytes:

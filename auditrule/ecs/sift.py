@@ -1,4 +1,4 @@
-"""Which facts matter: those of processes that live, or that somebody will ask about.
+"""Which facts matter: those of processes that live, and of those that they come from.
 
 Nine processes of ten are made, run a program and end within seconds, and nobody asks about them.
 Once one has ended, and can be nobody's parent any more, nothing of what was said of it makes a
@@ -7,133 +7,125 @@ difference to what is known of the others.
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from auditrule.audit.fact import (
-    ASKED,
-    BY,
-    CHILD,
-    END,
-    EXEC,
-    FORK,
-    ID,
-    PID,
-    PPID,
-    THREAD_END,
-    WHAT,
-    time_of,
-)
+import numpy as np
+
+from auditrule.audit.fact import ASKED, END, EXEC, FORK, THREAD_END
+from auditrule.audit.facts import BY, CHILD, MS, PID, REPEATS, WHAT
 from auditrule.ecs.process_table import EXIT_GRACE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from auditrule.audit.fact import Fact
+    from auditrule.audit.facts import Column, Facts, Flags, Mentions
 
 # Of what was before these, a process has nothing left but its children.
 _BEGINS_ANEW: Final = frozenset({EXEC, ASKED, END})
-# An ended process may still be read as a parent for a tenth of this (process_table), and its last
-# records may be written as much later.
-_SECONDS_OF_GRACE: Final = 1
-_SECONDS: Final = 10
 # Of so many facts one at least was told when it happened.
 _FIRST: Final = 64
 
 
-class Sifted(NamedTuple):
-    """The facts that matter, in order, and the ended processes of which nothing is left.
+def that_matter(facts: Facts, mentions: Mentions, living: Column, since: int) -> list[int]:
+    """Return which facts tell of the `living`, or of those that they come from, in order.
 
-    Of each, its number and the ID of its end's event.
+    Of the living, some may have ended; of whom that was `since` then (in milliseconds since the
+    epoch), what it was before is told, too.
     """
+    columns = facts.columns[[WHAT, PID, CHILD, MS, BY]]
+    what, pid, child, ms, _ = columns
+    is_fork = what == FORK
+    wanted = _with_makers(living, pid[is_fork], child[is_fork])
+    repeats = repeated(facts, mentions) | facts.columns[REPEATS].astype(np.bool_)
+    matters = np.isin(pid, wanted) & ~repeats
+    matters |= is_fork & np.isin(child, wanted)
+    which = matters.nonzero()[0]
+    found = _that_matter(columns[:, which].T.tolist(), living.tolist(), _begun(ms), since)
+    kept: list[int] = which[sorted(found)].tolist()
+    return kept
 
-    facts: list[Fact]
-    gone: list[tuple[bytes, bytes]]
+
+def _with_makers(living: Column, makers: Column, children: Column) -> Column:
+    """Return the living, and whoever made them, or made who made them, and so on, at any time."""
+    wanted = set(living.tolist())
+    for maker, child in zip(makers[::-1].tolist(), children[::-1].tolist(), strict=True):
+        if child in wanted:
+            wanted.add(maker)
+    return np.fromiter(wanted, np.int64, len(wanted))
 
 
-def sift(facts: Sequence[Fact], newest: bytes) -> Sifted:
-    """Return the facts that matter of a part of the log whose newest event is `newest`.
+def _begun(times: Column) -> int:
+    """Return when facts of these times began: all had been told that was before.
 
-    They are as the screen finds them, whose IDs have as many digits, so that they sort as their
-    times do. Whoever reads them may ask about the parents of those that are ASKED about.
+    A call that took long tells an early time.
     """
-    cut = b"%d%s" % (int(newest[:_SECONDS]) - _SECONDS_OF_GRACE, newest[_SECONDS:])
-    count = next((n for n, fact in enumerate(facts) if fact[ID] > cut), len(facts))
-    old, tail = facts[:count], facts[count:]
-    last = last_of_each(old)
-    ended = {pid for pid, n in last.items() if old[n][WHAT] == END} - mentioned_in(tail)
-    found = that_matter(old, last.keys() - ended, asks=True)
-    # It is known from the first ones that forks, and ends, are logged.
-    for what in (FORK, END):
-        found.update(next(([n] for n, fact in enumerate(old) if fact[WHAT] == what), []))
-    kept = [old[n] for n in sorted(found)]
-    kept += tail
-    return Sifted(kept, [(pid, old[n][ID]) for pid, n in last.items() if pid in ended])
+    return int(times[:_FIRST].max(initial=0))
 
 
-def last_of_each(facts: Sequence[Fact]) -> dict[bytes, int]:
-    """Return which fact is the last of each process that makes a call or is made."""
-    last: dict[bytes, int] = {}
-    for n, fact in enumerate(facts):
-        last[fact[PID]] = n
-        if fact[WHAT] == FORK:
-            last[fact[CHILD]] = n
-    return last
+def repeated(facts: Facts, mentions: Mentions) -> Flags:
+    """Tell which forks tell nothing of their maker that the fact before of it does not.
 
-
-def mentioned_in(facts: Iterable[Fact]) -> set[bytes]:
-    """Return the processes that facts mention."""
-    return set(chain.from_iterable((f[PID], f[PPID], f[CHILD]) for f in facts))
-
-
-def that_matter(facts: Sequence[Fact], living: Collection[bytes], *, asks: bool) -> set[int]:
-    """Return which facts tell of the living, or of those that they come from.
-
-    Where somebody `asks`, of the parents of the programs that are ASKED about, too.
+    That is a fork, too, made by the same, not later, and long after any end that was told of it.
     """
+    what, pid, ms, by = facts.columns[[WHAT, PID, MS, BY]]
+    if not len(what):
+        return np.zeros(0, np.bool_)
+    numbers, which = mentions.numbers, mentions.facts
+    ends = np.isin(what, (END, THREAD_END))[which]
+    ended = np.where(ends, ms[which], _begun(ms))
+    latest = np.repeat(np.maximum.reduceat(ended, mentions.first), mentions.count)
+    one, other = which[:-1], which[1:]
+    found = (what[one] == FORK) & (what[other] == FORK) & (one != other)
+    found &= (pid[one] == numbers[1:]) & (pid[other] == numbers[1:])
+    found &= (by[one] == by[other]) & (ms[one] <= ms[other])
+    found &= ms[one] > latest[1:] + EXIT_GRACE_MS
+    repeats = np.zeros(len(pid), np.bool_)
+    repeats[other[found]] = True
+    return repeats
+
+
+def _that_matter(
+    rows: Sequence[Sequence[int]], living: Iterable[int], begun: int, since: int
+) -> set[int]:
     wanted = set(living)
-    telling = _forks_that_tell_of_their_maker(facts)
+    # When the first of the facts behind was made by each.
+    forked: dict[int, int] = {}
+    telling = _forks_that_tell_of_their_maker(rows, begun)
     found: set[int] = set()
-    for n in range(len(facts) - 1, -1, -1):
-        fact = facts[n]
-        what, pid = fact[WHAT], fact[PID]
+    for n in range(len(rows) - 1, -1, -1):
+        what, pid, child, time, _ = rows[n]
         if what == FORK:
-            if fact[CHILD] in wanted or (pid in wanted and n in telling):
+            if child in wanted or (pid in wanted and n in telling):
                 wanted.add(pid)
                 found.add(n)
-        elif asks and what >= ASKED:
-            wanted.discard(pid)
-            wanted.add(fact[PPID])
-            found.add(n)
+                forked[pid] = time
         elif pid in wanted:
             found.add(n)
-            # Whoever asks may do so shortly after the end.
-            if what in _BEGINS_ANEW and not (asks and what == END):
+            # A fork that was told late was made before the end.
+            before = forked.get(pid, since + EXIT_GRACE_MS) - EXIT_GRACE_MS
+            ends = what == END and time <= min(since, before)
+            if ends or what in (EXEC, ASKED):
                 wanted.discard(pid)
     return found
 
 
-def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
+def _forks_that_tell_of_their_maker(rows: Sequence[Sequence[int]], begun: int) -> set[int]:
     """Return the forks that may tell more of who makes them than those before them do.
 
     One of an earlier time does: whoever makes it, lived by then. So does one of a process whose
-    end, or a thread's, was told, or may have been before all of this: it lives after all, once it
-    can be no parent by that end.
+    end, or a thread's, was told, or may have been before all of this, which had `begun` then: it
+    lives after all, once it can be no parent by that end.
     """
-    # By then all had been told that was before, though a call that took long tells an early time.
-    begun = max((time_of(fact[ID]) for fact in facts[:_FIRST] if fact[ID]), default=0)
-    known: dict[bytes, tuple[bytes, int]] = {}
-    ended: dict[bytes, int] = {}
-    looked_at: set[bytes] = set()
+    known: dict[int, tuple[int, int]] = {}
+    ended: dict[int, int] = {}
+    looked_at: set[int] = set()
     found: set[int] = set()
-    for n, fact in enumerate(facts):
-        what, pid = fact[WHAT], fact[PID]
+    for n, (what, pid, child, time, by) in enumerate(rows):
         if what == FORK:
-            by, time, child = fact[BY], time_of(fact[ID]), fact[CHILD]
             if pid not in looked_at:
                 looked_at.add(pid)
                 ended.setdefault(pid, begun)
-            told_by, since = known.get(pid, (None, 0))
+            told_by, since = known.get(pid, (-1, 0))
             if told_by != by or time < since or pid in ended:
                 known[pid] = by, time
                 found.add(n)
@@ -146,7 +138,7 @@ def _forks_that_tell_of_their_maker(facts: Sequence[Fact]) -> set[int]:
                 looked_at.add(child)
         elif what in (THREAD_END, END):
             known.pop(pid, None)
-            ended[pid] = time_of(fact[ID])
+            ended[pid] = time
         elif what in _BEGINS_ANEW:
             known.pop(pid, None)
             ended.pop(pid, None)

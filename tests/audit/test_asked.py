@@ -6,8 +6,10 @@ import pytest
 from kernel_format import ExecOnKernel
 
 from auditrule.audit.asked import Asked
+from auditrule.audit.fact import ASKED, EXEC
+from auditrule.audit.screen import Screen
 
-ASKED = Asked(
+PROGRAMS = Asked(
     {
         "chmod": frozenset({"+x", "/etc/*", "*cron*"}),
         "install": None,
@@ -17,10 +19,14 @@ ASKED = Asked(
 
 def is_asked(arguments: list[bytes], **more: object) -> bool:
     deed = ExecOnKernel(arguments, **more)  # type: ignore[arg-type]
-    text = b"\n".join(deed.lines()[:-1])
-    at_id = b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial)
-    block = b"before\n%s\nafter" % text
-    return ASKED.may_be(block, len(b"before\n"), len(b"before\n") + len(text), at_id)
+    return told_of(deed.lines()) == ASKED
+
+
+def told_of(lines: list[bytes]) -> int:
+    """Return what the screen says of the exec whose records are complete last."""
+    block = b"\n%s\n" % b"\n".join(lines)
+    screen = Screen(node=None, arch=b"c000003e", asked=PROGRAMS)
+    return screen.read(block, 0, len(block) - 1).facts.rows()[-1].what
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,12 @@ def test_a_program_is_known_by_its_file_or_its_first_path(
 def test_records_of_others_between_its_own_do_not_matter() -> None:
     deed = ExecOnKernel([b"ls"], exe=b"/usr/bin/ls", paths=[b"/usr/bin/ls"])
     other = ExecOnKernel([b"chmod", b"+x"], serial=7, pid=9)
-    first, *rest = deed.lines()[:-1]
-    text = b"\n".join([first, *other.lines(), *rest])
-    at_id = b"%d.%03d:%d" % (deed.seconds, deed.millis, deed.serial)
-    assert not ASKED.may_be(text, 0, len(text), at_id)
+    first, *rest = deed.lines()
+    assert told_of([first, *other.lines(), *rest]) == EXEC
+
+
+def test_arguments_of_two_records_are_not_looked_at() -> None:
+    deed = ExecOnKernel([b"chmod", b"g+x"], serial=42).lines()
+    more = [line for line in deed if line.startswith(b"type=EXECVE")]
+    assert told_of(deed) == EXEC
+    assert told_of([*deed[:-1], *more, deed[-1]]) == ASKED

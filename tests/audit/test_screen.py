@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from kernel_format import ExecOnKernel
 
-from auditrule.audit.fact import ASKED, AT, END, ID, LINE, PID, TEXT, WHAT, serial_of
+from auditrule.audit.fact import ASKED, END, NOBODY
+from auditrule.audit.facts import AT
 from auditrule.audit.screen import Screen, Screening
 
 SECONDS = 1_700_000_000
@@ -29,12 +30,12 @@ def screened(lines: list[bytes], *, node: bytes | None = None, **more: int) -> S
 
 
 def serials(found: Screening) -> list[int]:
-    return [serial_of(fact[ID]) for fact in found.facts if fact[WHAT] != LINE]
+    return [fact.serial for fact in found.facts.rows()]
 
 
 def text_of(found: Screening, number: int, lines: list[bytes], base: int = 0) -> bytes:
     """Return the records that a fact names by their place."""
-    place = found.facts[number][TEXT]
+    place = found.facts.fact(number).text
     assert isinstance(place, tuple)
     block = b"\n%s\n" % b"\n".join(lines)
     return block[place[0] - base : place[1] - base]
@@ -48,12 +49,14 @@ def place_of(lines: list[bytes], number: int) -> int:
 def test_an_exec_is_told_where_it_is_complete_and_other_lines_are_passed_over() -> None:
     lines = [b"type=CWD msg=audit(1700000000.123:41): cwd=x", *deed(42, 7), ends(43, 7)]
     found = screened(lines)
-    told = [(f[WHAT], f[PID], serial_of(f[ID])) for f in found.facts]
-    assert told == [(ASKED, b"7", 42), (END, b"7", 43)]
-    assert found.facts[0][AT] == place_of(lines, len(lines) - 2)
+    assert [fact[:6] for fact in found.facts.rows()] == [
+        (ASKED, 7, 100, NOBODY, SECONDS * 1000 + 123, 42),
+        (END, 7, 1, NOBODY, SECONDS * 1000 + 123, 43),
+    ]
+    assert found.facts.columns[AT, 0] == place_of(lines, len(lines) - 2)
     assert text_of(found, 0, lines) == b"\n".join(lines[1:-2])
     assert found.stop == place_of(lines, len(lines))
-    assert found.oldest_ms == found.newest_ms == SECONDS * 1000 + 123
+    assert found.records == len(lines)
 
 
 def test_execs_between_each_other_come_in_the_order_of_their_ends() -> None:
@@ -113,9 +116,11 @@ def test_it_stops_before_a_call_that_is_not_all_there_or_not_of_its_kind(line: b
     ],
 )
 def test_a_line_that_is_to_be_looked_at_is_told_in_its_place(line: bytes) -> None:
-    found = screened([ends(41, 5), line, ends(43, 5)])
-    assert [f[WHAT] for f in found.facts] == [END, LINE, END]
-    assert found.facts[1][TEXT] == line
+    lines = [ends(41, 5), line, ends(43, 5)]
+    found = screened(lines)
+    assert serials(found) == [41, 43]
+    assert found.lines == [(place_of(lines, 1), line)]
+    assert found.records == 2
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_calls_that_do_not_matter_are_passed_over(call: str) -> None:
 def test_a_host_has_its_name_before_each_line() -> None:
     lines = [b"node=a.b " + line for line in (*deed(42, 7), ends(43, 7))]
     assert serials(screened(lines, node=b"a.b")) == [42, 43]
-    assert [f[WHAT] for f in screened(lines, node=b"aXb").facts] == []
+    assert serials(screened(lines, node=b"aXb")) == []
 
 
 def test_records_are_named_by_their_place_in_a_file() -> None:
@@ -140,5 +145,5 @@ def test_records_are_named_by_their_place_in_a_file() -> None:
     screen = Screen(node=None, arch=b"c000003e", asked=None)
     whole = screen.read(block, 0, len(block) - 1)
     placed = screen.read(block, 0, len(block) - 1, base=1000)
-    assert [f[AT] - 1000 for f in placed.facts] == [f[AT] for f in whole.facts]
+    assert (placed.facts.columns[AT] - 1000).tolist() == whole.facts.columns[AT].tolist()
     assert text_of(placed, 1, lines, 1000) == text_of(whole, 1, lines) == b"\n".join(lines[1:-1])

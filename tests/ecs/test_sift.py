@@ -1,96 +1,29 @@
-"""What does not matter is left out: whoever is asked about is known as if it had not been."""
+"""What does not matter is told from what does: that of whoever has come and gone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import pytest
+from process_facts import FIRST_MS, fact
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from process_facts import FIRST_MS, AllTold, Teller, fact
+from auditrule.audit.fact import END, EXEC, FORK, THREAD_END, Fact
+from auditrule.audit.facts import Facts, Mentions
+from auditrule.ecs.sift import repeated, that_matter
 
-from auditrule.audit.fact import (
-    ASKED,
-    END,
-    EXEC,
-    FORK,
-    ID,
-    PPID,
-    THREAD,
-    THREAD_END,
-    WHAT,
-    time_of,
-)
-from auditrule.ecs.backlog import Backlog
-from auditrule.ecs.sift import sift
-
-if TYPE_CHECKING:
-    from auditrule.audit.fact import Fact
-
-PIDS = range(2, 12)
+# So many facts tell when a part began.
+BEGIN = [fact(EXEC, 9, 1, ms=0)] * 64
 
 
-@st.composite
-def lives(draw: st.DrawFn) -> list[Fact]:
-    """Return facts of a few processes that fork, run programs and end, some of them asked about.
-
-    Times pass slowly and quickly, pids are used again, and the record of a call that returns may
-    be behind later ones, such as a fork's behind those of the child. An end's is written at once.
-    """
-    facts: list[Fact] = []
-    parents = {2: 1, 3: 1}
-    ms = 0
-    for serial in range(1, draw(st.integers(1, 60)) + 1):
-        ms += draw(st.sampled_from([0, 1, 60, 150, 700, 3000]))
-        pid = draw(st.sampled_from(sorted(parents)))
-        ppid = parents[pid]
-        what = draw(st.sampled_from([EXEC, ASKED, FORK, FORK, END, END, THREAD, THREAD_END]))
-        free = sorted(set(PIDS) - parents.keys())
-        if what == FORK and free:
-            child = draw(st.sampled_from(free))
-            parents[child] = pid
-            facts.append(fact(FORK, pid, serial, child=child, ppid=ppid, ms=ms))
-        elif what == END and len(parents) > 1:
-            del parents[pid]
-            facts.append(fact(END, pid, serial, ppid=ppid, ms=ms))
-        elif what not in (FORK, END):
-            facts.append(fact(what, pid, serial, ppid=ppid, ms=ms))
-    for n in draw(st.lists(st.integers(0, max(len(facts) - 2, 0)), max_size=4)):
-        if facts[n : n + 1] and facts[n][WHAT] not in (END, THREAD_END):
-            facts[n : n + 2] = facts[n : n + 2][::-1]
-    return facts
+def matter(facts: list[Fact], living: list[int], since: int = FIRST_MS + 10**9) -> list[int]:
+    columns = Facts.of(facts)
+    return that_matter(columns, Mentions(columns), np.array(living), since)
 
 
-@settings(deadline=None, max_examples=400)
-@given(lives(), st.data())
-def test_whoever_is_asked_about_is_known_as_if_nothing_were_left_out(
-    facts: list[Fact], data: st.DataObject
-) -> None:
-    teller, eager = Teller(), AllTold()
-    backlog = Backlog(teller)
-    begin = 0
-    while begin < len(facts):
-        end = data.draw(st.integers(begin + 1, len(facts)))
-        part = facts[begin:end]
-        begin = end
-        answers = {}
-        for each in part:
-            if each[WHAT] == ASKED:
-                answers[each[ID]] = eager.parent(int(each[PPID]), time_of(each[ID]))
-            eager.take(each)
-        newest = max(each[ID] for each in part)
-        kept, gone = sift(part, newest)
-        for each in kept:
-            if each[WHAT] == ASKED:
-                backlog.settle(int(each[PPID]))
-                known = teller.parent(int(each[PPID]), time_of(each[ID]))
-                assert known == answers.pop(each[ID])
-            backlog.note([each])
-        assert not answers
-        backlog.note_gone(gone)
-        now = time_of(newest)
-        for pid in data.draw(st.lists(st.sampled_from(PIDS), max_size=3)):
-            backlog.settle(pid)
-            assert teller.parent(pid, now) == eager.parent(pid, now)
+def repeats(facts: list[Fact]) -> list[int]:
+    """Return the serials of the forks that tell nothing new."""
+    columns = Facts.of([*BEGIN, *facts])
+    which = repeated(columns, Mentions(columns)).nonzero()[0].tolist()
+    return [columns.fact(n).serial for n in which]
 
 
 def test_of_processes_that_come_and_go_nothing_is_left() -> None:
@@ -102,19 +35,53 @@ def test_of_processes_that_come_and_go_nothing_is_left() -> None:
             fact(EXEC, child, serial + 1, ppid=2),
             fact(END, child, serial + 2, ppid=2),
         ]
-    facts.append(fact(EXEC, 3, 400))
-    kept, gone = sift(facts, facts[-1][ID])
-    # The shell and its first fork, which tell what it runs, that ends are logged, and the last.
-    assert [(each[WHAT], each[ID]) for each in kept] == [
-        (facts[n][WHAT], facts[n][ID]) for n in (0, 1, 3, -1)
+    # The shell's exec, and its first fork, as that tells that it lives.
+    assert matter(facts, [2]) == [0, 1]
+    assert matter(facts, []) == []
+
+
+def test_whoever_lives_comes_from_those_that_made_it() -> None:
+    facts = [
+        fact(EXEC, 2, 1),
+        fact(FORK, 2, 2, child=3),
+        fact(EXEC, 3, 3),
+        fact(FORK, 3, 4, child=4),
+        fact(EXEC, 3, 5),
+        fact(END, 2, 6),
+        fact(END, 3, 7),
     ]
-    assert [pid for pid, _ in gone] == [b"%d" % (10 + serial) for serial in range(2, 302, 3)]
+    assert matter(facts, [4]) == [2, 3]
 
 
-def test_what_has_just_ended_is_left_as_it_is() -> None:
-    facts = [fact(EXEC, 2, 1, ms=0), fact(END, 2, 2, ms=10), fact(EXEC, 3, 3, ms=1010)]
-    assert len(sift(facts, facts[-1][ID]).gone) == 1
-    facts[-1] = fact(EXEC, 3, 3, ms=1009)
-    kept, gone = sift(facts, facts[-1][ID])
-    assert (kept, gone) == (facts, [])
-    assert time_of(facts[0][ID]) == FIRST_MS
+def test_of_whoever_has_just_ended_it_is_known_what_it_was() -> None:
+    facts = [fact(EXEC, 2, 1, ms=0), fact(EXEC, 2, 2, ms=10), fact(END, 2, 3, ms=20)]
+    assert matter(facts, [2], FIRST_MS + 20) == [2]
+    assert matter(facts, [2], FIRST_MS + 19) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("between", "tells_anew"),
+    [
+        ([], False),
+        ([fact(EXEC, 3, 5, ms=2000)], False),
+        ([fact(EXEC, 2, 5, ms=2000)], True),
+        ([fact(THREAD_END, 2, 5, ms=2000)], True),
+        ([fact(FORK, 3, 5, child=2, ms=2000)], True),
+        ([fact(FORK, 2, 5, child=8, ms=2000)._replace(by=b"another")], True),
+    ],
+    ids=["nothing", "another's exec", "its exec", "a thread's end", "it is made", "another maker"],
+)
+def test_a_fork_repeats_the_one_before_unless_something_is_told_between(
+    between: list[Fact], tells_anew: bool
+) -> None:
+    first, second = fact(FORK, 2, 4, child=6, ms=1000), fact(FORK, 2, 6, child=7, ms=3000)
+    assert (6 not in repeats([first, *between, second])) is tells_anew
+
+
+def test_a_fork_of_an_earlier_time_or_right_behind_an_end_tells_something() -> None:
+    forks = [fact(FORK, 2, serial, child=serial, ms=ms) for serial, ms in ((4, 2000), (6, 1000))]
+    assert repeats(forks) == []
+    # Of the end that comes later, one that is told before may be too late.
+    forks = [fact(FORK, 2, serial, child=serial, ms=1000 * serial) for serial in (4, 6, 8)]
+    assert repeats(forks) == [6, 8]
+    assert repeats([*forks, fact(END, 2, 9, ms=5000)]) == [8]

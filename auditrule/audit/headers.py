@@ -1,4 +1,7 @@
-"""The headers of a block's lines: of what type each is, and of which event."""
+"""The headers of a block's lines: of what type each is, and of which event.
+
+All that stands before a record's body has its place, but for the serial, which grows.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from auditrule.audit.layout import MASKS, WORD, digits
 
+if TYPE_CHECKING:
     from auditrule.audit.facts import Column
-    from auditrule.audit.layout import Flags, Layout, Places
+    from auditrule.audit.layout import Flags, Layout, Numbers, Places
 
 OTHER: Final = 0
 """Any type that has no number, or no header that the kernel or auditd writes."""
@@ -32,103 +35,171 @@ _KINDS: Final = {
     b"EOE": EOE,
     **dict.fromkeys(_IDLE_NAMES.encode().split(), IDLE),
 }
-_TYPE: Final = b"type="
-_WORD: Final = 8
-_WORDS: Final = 5
+
+
+def _number(text: bytes) -> int:
+    """Return what Layout.words gives where a text stands."""
+    return int.from_bytes(text, "little")
+
+
+_TYPE: Final = b"type=%s "
 _TYPE_WORDS: Final = 3
+_ID: Final = b"msg=audit("
+_BITS: Final = 64
 _SLOT_BITS: Final = 12
 _SPREAD: Final = 0x9E3779B97F4A7C15
 
-# Of a word msg=audit(1700000000.123:42): where its parts are.
-_SECONDS, _POINT, _MILLIS, _COLON, _SERIAL = 10, 20, 21, 24, 25
-_END: Final = b"):"
+# Of msg=audit(1700000000.123:42): where the serial is, and what ends it.
+_SERIAL = 25
+_END: Final = b"): "
+_END_NUMBER: Final = _number(_END)
+# The serial is a number of 32 bits (audit_serial, kernel/audit.c).
+_MOST_DIGITS: Final = 10
+_ID_WORDS: Final = 5
+_SIZES: Final = np.arange(_MOST_DIGITS + 1) + _SERIAL + len(_END)
+# Of each of its words, by the serial's digits, what belongs to it.
+_ID_MASKS: Final = [MASKS[np.clip(_SIZES - n * WORD, 0, WORD)] for n in range(_ID_WORDS)]
+# What each word of it holds where no digits are.
+_FORM: Final = [
+    (
+        _number(bytes(0xFF * (byte != ord("0")) for byte in piece)),
+        _number(piece.replace(b"0", b"\0")),
+    )
+    for piece in (b"msg=audi", b"t(000000", b"0000.000", b":")
+]
 
 
 class Headers(NamedTuple):
-    """Of each line its type, and, if that is not OTHER, its event's time (in ms) and serial."""
+    """Of each line its type, and, if that is not OTHER, its event's time (in ms) and serial.
+
+    And where its body begins.
+    """
 
     kind: Column
     ms: Column
     serial: Column
+    body: Places
 
 
 def read_headers(layout: Layout, node: bytes | None) -> Headers:
     """Read the headers of all lines of a host, which they name as `node`, or not at all."""
-    lines = layout.lines()
-    before = 0 if node is None else 1
-    kind_at, id_at = lines.word(before), lines.word(before + 1)
-    kind_end, id_end = id_at - 1, lines.word(before + 2) - 1
-    good = lines.has(before + 1)
+    at = layout.begins
+    good = np.ones(len(at), np.bool_)
     if node is not None:
-        good &= layout.holds(lines.begin, b"node=%s " % node)
-    kind = _kinds(layout, kind_at, kind_end)
-    group, are, ms, serial = _ids(layout, id_at, id_end)
-    good &= are[group]
-    kind[~good] = OTHER
-    return Headers(kind, ms[group], serial[group])
+        name = b"node=%s " % node
+        good &= layout.holds(at, name)
+        at = at + len(name)
+    kind, size = _kinds(layout, at)
+    at = at + size
+    words = layout.words(at, _ID_WORDS)
+    count = _serial_digits(words)
+    ms, serial, are = _ids(words, count)
+    kind[~(good & are)] = OTHER
+    return Headers(kind, ms, serial, at + _SIZES[count])
 
 
-def _ids(layout: Layout, begin: Places, end: Places) -> tuple[Places, Flags, Column, Column]:
-    """Return which event each line is of, by the word with its ID.
+def _serial_digits(words: Numbers) -> Places:
+    """Return how many characters the serials in IDs have, whatever they are; 0 where none can be.
 
-    They are counted from 0, and are new wherever the word is not that of the line before. Of each
-    it is told whether it is such a word as the kernel writes, and if so, its time and serial.
+    In a part of a log nearly all have the same.
     """
-    words = layout.beginnings(begin, end, _WORDS)
-    anew = np.ones(len(begin), np.bool_)
-    size = end - begin
-    # Only so much has been looked at.
-    anew[1:] = (size[1:] != size[:-1]) | (size[1:] > _WORDS * _WORD)
-    anew |= begin + _WORDS * _WORD > len(layout.block)
-    for word in range(_WORDS):
-        anew[1:] |= words[1:, word] != words[:-1, word]
-    begin, end = begin[anew], end[anew]
-    good = layout.holds(begin, b"msg=audit(")
-    good &= layout.holds(begin + _POINT, b".") & layout.holds(begin + _COLON, b":")
-    good &= layout.holds(end - len(_END), _END)
-    seconds, are = layout.number(begin + _SECONDS, begin + _POINT)
-    good &= are & (layout.read(begin + _SECONDS, 1) != ord("0"))
-    millis, are = layout.number(begin + _MILLIS, begin + _COLON)
+    found = np.zeros(len(words), np.int64)
+    likely = words[:1].tobytes().find(_END, _SERIAL) - _SERIAL
+    left = np.arange(len(words))
+    for count in sorted(range(1, _MOST_DIGITS + 1), key=likely.__ne__):
+        ends = _behind_serial(words, count) & MASKS[len(_END)] == _END_NUMBER
+        found[left[ends]] = count
+        left, words = left[~ends], words[~ends]
+        if not len(left):
+            break
+    return found
+
+
+def _behind_serial(words: Numbers, count: int) -> Numbers:
+    """Return what stands in IDs behind so many digits of the serial."""
+    bits = 8 * (_SERIAL % WORD + count)
+    if bits >= _BITS:
+        return words[:, 4] >> np.uint64(bits - _BITS)
+    return words[:, 3] >> np.uint64(bits) | words[:, 4] << np.uint64(_BITS - bits)
+
+
+def _ids(words: Numbers, count: Places) -> tuple[Column, Column, Flags]:
+    """Return the time and the serial in IDs, and which are such as the kernel writes them.
+
+    Most lines are of the same event as the line before.
+    """
+    is_new = np.zeros(len(words), np.bool_)
+    is_new[:1] = True
+    for n in range(_ID_WORDS):
+        word = words[:, n] & _ID_MASKS[n][count]
+        is_new[1:] |= word[1:] != word[:-1]
+    event = np.cumsum(is_new) - 1
+    new, count = words[is_new].T, count[is_new]
+    good = count > 0
+    for n, (mask, form) in enumerate(_FORM):
+        good &= new[n] & mask == form
+    # No number begins with 0.
+    for n, at in ((1, 2), (3, 1)):
+        good &= (new[n] >> np.uint64(8 * at)) & MASKS[1] != ord("0")
+    # Of the seconds, six digits are in one word, and four in the next.
+    high, are = digits(new[1], 6)
     good &= are
-    serial, are = layout.number(begin + _SERIAL, end - len(_END))
-    good &= are & (layout.read(begin + _SERIAL, 1) != ord("0"))
-    return np.cumsum(anew) - 1, good, seconds * 1000 + millis, serial
+    low, are = digits(new[2] << np.uint64(32), 4)
+    good &= are
+    millis, are = digits(new[2], 3)
+    good &= are
+    serial, are = _serials(new, count)
+    return (((high * 10_000 + low) * 1000) + millis)[event], serial[event], (good & are)[event]
+
+
+def _serials(words: Numbers, count: Places) -> tuple[Column, Flags]:
+    """Return the serials in IDs: seven digits are in one word, what is more in the next."""
+    first = np.minimum(count, 7)
+    number, good = digits(words[3] << (8 * (7 - first)).astype(np.uint64), first)
+    if bool((count > 7).any()):
+        more = count - first
+        rest, are = digits(words[4] << (8 * (WORD - more)).astype(np.uint64), more)
+        number = number * 10**more + rest
+        good &= are
+    return number, good
 
 
 class _Kinds:
     """Types by the word that names them (type=PATH), looked up in a table for many at once."""
 
     def __init__(self) -> None:
-        words = [_TYPE + name for name in _KINDS]
-        padded = b"".join(word.ljust(_TYPE_WORDS * _WORD, b"\0") for word in words)
+        words = [_TYPE % name for name in _KINDS]
+        size = _TYPE_WORDS * WORD
+        # What follows is the same for all.
+        padded = b"".join((word + _ID)[:size].ljust(size, b"\0") for word in words)
         self._words = np.frombuffer(padded, "<u8").reshape(-1, _TYPE_WORDS)
         self._sizes = np.array([*map(len, words)])
+        self._last = MASKS[np.clip([len(word) + len(_ID) - 2 * WORD for word in words], 0, WORD)]
         self._kinds = np.array([*_KINDS.values()])
         # Any factor will do by which each has a slot of its own.
         self._factor = next(filter(self._is_good, range(_SPREAD, _SPREAD + (1 << 20), 2)))
         self._slots = np.zeros(1 << _SLOT_BITS, np.int64)
         self._slots[self._slot(self._words, self._factor)] = np.arange(len(words))
 
-    def read(self, layout: Layout, begin: Places, end: Places) -> Column:
-        """Return the types that words name."""
-        words = layout.beginnings(begin, end, _TYPE_WORDS)
+    def read(self, layout: Layout, at: Places) -> tuple[Column, Column]:
+        """Return the types that are named there, and the size of what names them."""
+        words = layout.words(at, _TYPE_WORDS)
         which = self._slots[self._slot(words, self._factor)]
-        good = self._sizes[which] == end - begin
-        for word in range(_TYPE_WORDS):
-            good &= self._words[which, word] == words[:, word]
-        return np.where(good, self._kinds[which], OTHER)
+        good = words[:, 0] == self._words[which, 0]
+        good &= words[:, 1] == self._words[which, 1]
+        good &= words[:, 2] & self._last[which] == self._words[which, 2]
+        return np.where(good, self._kinds[which], OTHER), self._sizes[which]
 
     def _is_good(self, factor: int) -> bool:
         return len(np.unique(self._slot(self._words, factor))) == len(self._words)
 
     @staticmethod
-    def _slot(words: NDArray[np.uint64], factor: int) -> NDArray[np.uint64]:
-        found = words[:, 0].copy()
-        for word in range(1, words.shape[1]):
-            found *= np.uint64(31)
-            found ^= words[:, word]
+    def _slot(words: Numbers, factor: int) -> Numbers:
+        """Return the slot by the first two words: these are of no event yet."""
+        found = words[:, 0] * np.uint64(31)
+        found ^= words[:, 1]
         found *= np.uint64(factor)
-        found >>= np.uint64(64 - _SLOT_BITS)
+        found >>= np.uint64(_BITS - _SLOT_BITS)
         return found
 
 

@@ -1,9 +1,8 @@
 """The layout of a block: where its lines and their words are, and what stands there.
 
 To take each line into Python's hands costs a microsecond, and a log has ten thousand a second. With
-an array of places, numpy looks at all lines in a hundredth of that. A word is what spaces part, as
-in the kernel's own records; whoever asks says what is to stand there, and leaves any other line to
-those who read it by itself.
+an array of places, numpy looks at all lines in a hundredth of that. Whoever asks says what is to
+stand at a place, and leaves any other line to those who read it by itself.
 """
 
 from __future__ import annotations
@@ -17,172 +16,170 @@ if TYPE_CHECKING:
 
     Places: TypeAlias = NDArray[np.int64]
     Flags: TypeAlias = NDArray[np.bool_]
+    Numbers: TypeAlias = NDArray[np.uint64]
 
 _NEWLINE = ord("\n")
 _SPACE = ord(" ")
-_ZERO = ord("0")
-_WORD = 8
-# Of eight bytes as a number, which begins with the last one, the last n.
-_LAST: Final = np.array([0] + [(~0 << 8 * (_WORD - n)) & (1 << 64) - 1 for n in range(1, 9)], "<u8")
-_ZEROS: Final = int.from_bytes(b"0" * _WORD, "little")
-_HIGH: Final = np.uint64(0xF0F0F0F0F0F0F0F0)
-_SIXES: Final = np.uint64(0x0606060606060606)
-_FIRST: Final = np.array([(1 << 8 * n) - 1 for n in range(8)] + [(1 << 64) - 1], "<u8")
+WORD: Final = 8
+"""So many bytes are looked at as one number, the first of them the lowest."""
+MASKS: Final = np.array([(1 << 8 * n) - 1 for n in range(8)] + [(1 << 64) - 1], "<u8")
+"""The first n bytes of such a number."""
+_LAST: Final = np.array([0] + [(~0 << 8 * (WORD - n)) & (1 << 64) - 1 for n in range(1, 9)], "<u8")
+_ZEROS: Final = int.from_bytes(b"0" * WORD, "little")
 # The zeros that stand before n digits.
 _BEFORE: Final = ~_LAST & np.uint64(_ZEROS)
-_MOST_DIGITS: Final = 16
-_LEAST: Final = 64
+_HIGH: Final = np.uint64(0xF0F0F0F0F0F0F0F0)
+_SIXES: Final = np.uint64(0x0606060606060606)
+_SPACES: Final = np.uint64(0x2020202020202020)
+_ONES: Final = np.uint64(0x0101010101010101)
+_HIGHEST: Final = np.uint64(0x8080808080808080)
+_BITS: Final = 64
 
 
 class Layout:
     r"""The lines of block[start:end], each behind a b"\n": one stands at `start` and one at `end`.
 
-    Lines and words are counted from 0; places are those in the block.
+    Lines are counted from 0; places are those in the block.
     """
 
     def __init__(self, block: bytes, start: int, end: int) -> None:
         self.block = block
-        self.bytes: NDArray[np.uint8] = np.frombuffer(block, np.uint8)
-        part = self.bytes[start : end + 1]
-        between = part == _SPACE
-        between |= part == _NEWLINE
-        # Of spaces and newlines.
-        self._between: Places = between.nonzero()[0]
-        self._between += start
-        # Which of them are newlines.
-        self._newlines: Places = (self.bytes[self._between] == _NEWLINE).nonzero()[0]
-        self.newlines: Places = self._between[self._newlines]
+        part = np.frombuffer(block, np.uint8)[start : end + 1]
+        self.newlines = _set_in(part == _NEWLINE)
         """Where the newlines before the lines are, and that at the end."""
-        # Each view of it has some place at least.
-        self._room = block.ljust(_LEAST, b"\0")
-        self._views = {
-            size: np.ndarray((len(self._room) - size + 1,), f"<u{size}", self._room, strides=(1,))
-            for size in (1, 2, 4, 8)
-        }
+        self.newlines += start
+        self.begins = self.newlines[:-1] + 1
+        """Where the lines begin."""
+        self.ends = self.newlines[1:]
+        """Where they end."""
 
-    def __len__(self) -> int:
-        """Return the number of lines."""
-        return len(self.newlines) - 1
-
-    def lines(self, which: Places | None = None) -> Lines:
-        """Return the lines of these numbers; all, if none are given."""
-        if which is None:
-            return Lines(self, self._newlines[:-1], self._newlines[1:])
-        return Lines(self, self._newlines[which], self._newlines[which + 1])
-
-    def word(self, number: Places) -> Places:
-        """Return where the words behind these newlines and spaces begin."""
-        return self._between[np.minimum(number, len(self._between) - 1)] + 1
-
-    def read(self, at: Places, size: int) -> NDArray[np.uint64]:
-        """Return the `size` bytes (1, 2, 4, 8) that stand there as numbers; the first is lowest.
-
-        What does not lie in the block is anything.
-        """
-        view = self._views[size]
+    def rows(self, at: Places, size: int) -> NDArray[np.uint8]:
+        """Return the `size` bytes behind each place, a row each; 0 behind the end of the block."""
         try:
-            return view[at]
-        except IndexError:
-            return view[np.clip(at, 0, len(view) - 1)]
+            return self._rows(self.block, at, size)
+        except (IndexError, ValueError):
+            # Some are too near to the end, or the block is too short.
+            places = max(len(self.block) - size + 1, 0)
+            late = at >= places
+            rest = self.block[places:] + bytes(2 * size)
+            found = np.empty((len(at), size), np.uint8)
+            found[late] = self._rows(rest, np.minimum(at[late], len(self.block)) - places, size)
+            if places:
+                found[~late] = self._rows(self.block, at[~late], size)
+            return found
 
-    def beginnings(self, at: Places, end: Places, words: int) -> NDArray[np.uint64]:
-        """Return what is there before `end`, as so many numbers as `read` gives; 0 behind it.
+    @staticmethod
+    def _rows(block: bytes, at: Places, size: int) -> NDArray[np.uint8]:
+        # A view of the block's bytes from each place on.
+        view: NDArray[np.void] = np.ndarray(
+            (len(block) - size + 1,), f"V{size}", block, strides=(1,)
+        )
+        return view[at].view(np.uint8).reshape(-1, size)
 
-        What does not lie in the block is anything.
-        """
-        width = words * _WORD
-        count = len(self._room) - width + 1
-        view: NDArray[np.void] = np.ndarray((count,), f"V{width}", self._room, strides=(1,))
-        try:
-            found = view[at]
-        except IndexError:
-            found = view[np.clip(at, 0, len(view) - 1)]
-        table: NDArray[np.uint64] = found.view("<u8").reshape(-1, words)
-        for word in range(words):
-            left = end - at - word * _WORD
-            if bool((left < _WORD).any()):
-                table[:, word] &= _FIRST[np.clip(left, 0, _WORD)]
-        return table
+    def words(self, at: Places, count: int) -> Numbers:
+        """Return what stands there as `count` numbers each, a row each (WORD)."""
+        return self.rows(at, count * WORD).view("<u8")
+
+    def read(self, at: Places, size: int) -> Numbers:
+        """Return the `size` bytes (1, 2, 4, 8) there as a number, of which the first is lowest."""
+        found: Numbers = self.rows(at, size).view(f"<u{size}").reshape(-1)
+        return found
 
     def holds(self, at: Places, text: bytes) -> Flags:
-        """Tell of which places `text` stands there."""
+        """Tell of which places `text` stands there, in which no byte is 0."""
+        count = -(-len(text) // WORD)
+        words = self.words(at, count)
         found = np.ones(len(at), np.bool_)
-        end = 0
-        for begin in range(0, len(text), _WORD):
-            piece = text[begin : begin + _WORD]
-            size = 1 << (len(piece) - 1).bit_length()
-            # Some that stands behind it may have been read, too.
-            read = self.read(at + begin, size)
-            if size > len(piece):
-                read = read & np.uint64((1 << 8 * len(piece)) - 1)
-            found &= read == int.from_bytes(piece, "little")
-            end = begin + size
-        # What was not in the block was anything.
-        return found & (at + end <= len(self.block))
+        for n in range(count):
+            piece = text[n * WORD : (n + 1) * WORD]
+            found &= words[:, n] & MASKS[len(piece)] == int.from_bytes(piece, "little")
+        return found
 
-    def number(self, begin: Places, end: Places) -> tuple[NDArray[np.int64], Flags]:
-        """Return the numbers that stand there, and where there are any: 1 to 16 digits.
+    def space_after(self, at: Places, size: int) -> tuple[Places, Flags]:
+        """Return the first space of so many bytes, and where there is one."""
+        is_space = self.rows(at, size) == _SPACE
+        after: Places = is_space.argmax(1)
+        return at + after, is_space[np.arange(len(at)), after]
 
-        None is read that ends in the first 16 bytes of the block: there is a header before each.
+    def number(self, at: Places) -> tuple[Places, Places, Flags]:
+        """Return the numbers that stand there before a space, and that space, and where they do.
+
+        They have 7 digits at most, and begin with 0 only if that is all.
         """
-        size = end - begin
-        good = (size > 0) & (size <= _MOST_DIGITS) & (end >= _MOST_DIGITS)
-        low, are_low = self._digits(end, np.clip(size, 0, _WORD))
-        good &= are_low
-        if bool((size > _WORD).any()):
-            high, are_high = self._digits(end - _WORD, np.clip(size - _WORD, 0, _WORD))
-            low = low + high * 10**_WORD
-            good &= are_high
-        return low, good
-
-    def _digits(self, end: Places, size: Places) -> tuple[NDArray[np.int64], Flags]:
-        """Return what `size` digits before `end` are, up to 8 of them: all as one number."""
-        word = self.read(end - _WORD, _WORD) & _LAST[size] | _BEFORE[size]
-        good = (word & _HIGH) == _ZEROS
-        good &= ((word + _SIXES) & _HIGH) == _ZEROS
-        # Pairs of digits, then fours, then all.
-        word &= np.uint64(0x0F0F0F0F0F0F0F0F)
-        word *= np.uint64(10 << 8 | 1)
-        word >>= np.uint64(8)
-        word &= np.uint64(0x00FF00FF00FF00FF)
-        word *= np.uint64(100 << 16 | 1)
-        word >>= np.uint64(16)
-        word &= np.uint64(0x0000FFFF0000FFFF)
-        word *= np.uint64(10_000 << 32 | 1)
-        word >>= np.uint64(32)
-        return word.astype(np.int64), good
+        word = self.read(at, WORD)
+        # A byte that is a space is 0 now, and the highest bit of the first such is set then.
+        others = word ^ _SPACES
+        is_space = (others - _ONES) & ~others & _HIGHEST
+        size = np.bitwise_count(is_space ^ (is_space - 1)).astype(np.int64) >> 3
+        size -= 1
+        number, good = digits(word << (_BITS - 8 * size).astype(np.uint64), size)
+        good &= (size > 0) & (is_space != 0)
+        good &= (size == 1) | (word & MASKS[1] != ord("0"))
+        return number, at + size, good
 
 
-class Lines:
-    """Some lines of a block, in order."""
+def digits(word: Numbers, size: Places | int) -> tuple[Places, Flags]:
+    """Return the number that the last `size` bytes (0 to 8) of a word spell, and if they do."""
+    word = word & _LAST[size] | _BEFORE[size]
+    good = (word & _HIGH) == _ZEROS
+    good &= ((word + _SIXES) & _HIGH) == _ZEROS
+    # Pairs of digits, then fours, then all.
+    word &= np.uint64(0x0F0F0F0F0F0F0F0F)
+    word *= np.uint64(10 << 8 | 1)
+    word >>= np.uint64(8)
+    word &= np.uint64(0x00FF00FF00FF00FF)
+    word *= np.uint64(100 << 16 | 1)
+    word >>= np.uint64(16)
+    word &= np.uint64(0x0000FFFF0000FFFF)
+    word *= np.uint64(10_000 << 32 | 1)
+    word >>= np.uint64(32)
+    return word.astype(np.int64), good
 
-    def __init__(self, layout: Layout, first: Places, last: Places) -> None:
-        self._layout = layout
-        self._first = first
-        self._last = last
 
-    def __len__(self) -> int:
-        """Return how many they are."""
-        return len(self._first)
+class Words:
+    """The words from some places of a block on, as far as `size` bytes go: what spaces part.
 
-    def __getitem__(self, which: Flags | Places) -> Lines:
-        """Return some of them."""
-        return Lines(self._layout, self._first[which], self._last[which])
+    The size is a multiple of 64.
+    A newline parts none: whoever asks looks whether the line has ended before.
+    """
 
-    @property
-    def begin(self) -> Places:
-        """Where they begin."""
-        return self._layout.word(self._first)
+    def __init__(self, layout: Layout, at: Places, size: int) -> None:
+        is_space = layout.rows(at, size) == _SPACE
+        self._at = at
+        # Those of all rows behind each other, and which is the first of each row.
+        self._spaces: Places = is_space.reshape(-1).nonzero()[0]
+        bits = np.packbits(is_space).view("<u8").reshape(-1, size // _BITS)
+        count = np.bitwise_count(bits).sum(1)
+        self._after: Places = np.cumsum(count)
+        self._first: Places = self._after - count
+        self._moved: Places = at - np.arange(len(at)) * size
 
-    @property
-    def end(self) -> Places:
-        """Where they end."""
-        return self._layout.word(self._last) - 1
-
-    def word(self, number: int | Places) -> Places:
+    def begin(self, number: int) -> Places:
         """Return where a word of each begins; anywhere, where there is none."""
-        return self._layout.word(self._first + number)
+        return self.end(number - 1) + 1 if number else self._at
 
-    def has(self, number: int | Places) -> Flags:
-        """Tell which have a word of this number, be it empty."""
-        return self._first + number < self._last
+    def end(self, number: int) -> Places:
+        """Return the space behind a word of each; anywhere, where there is none."""
+        if not len(self._spaces):
+            return self._at
+        which = np.minimum(self._first + number, len(self._spaces) - 1)
+        return self._spaces[which] + self._moved
+
+    def has(self, number: int) -> Flags:
+        """Tell which have a word of this number, and a space behind it."""
+        return self._first + number < self._after
+
+
+def _set_in(flags: Flags) -> Places:
+    """Return which flags are set, hardly any of which are."""
+    # Eight at a time, it takes a third of the time.
+    whole = len(flags) // WORD * WORD
+    cells = flags[:whole].view("<u8")
+    which = (cells != 0).nonzero()[0]
+    found = cells[which]
+    found -= 1
+    if bool((cells[which] & found).any()):
+        # Two are so close to each other that they are in the same.
+        return flags.nonzero()[0]
+    places = which * WORD + (np.bitwise_count(found) >> 3)
+    return np.concatenate([places, flags[whole:].nonzero()[0] + whole])

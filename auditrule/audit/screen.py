@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from auditrule.audit import calls, headers
-from auditrule.audit.calls import CallReader
+from auditrule.audit.calls import CallReader, program_files
 from auditrule.audit.fact import (
     ASKED,
     CLONE3,
@@ -47,7 +47,6 @@ from auditrule.audit.headers import read_headers
 from auditrule.audit.layout import Layout
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from auditrule.audit.asked import Asked
@@ -61,6 +60,9 @@ _FARTHEST_END: Final = 64 << 10
 # Events whose seconds are farther apart are none that come between each other.
 _CLOSE: Final = 1
 _KEPT: Final = 31 << 20
+_FIRST_PATH: Final = b"item=0 name="
+# A longer one is looked at by itself.
+_PATH_ROOM: Final = 128
 # In numbers of auditrule.audit.calls.
 _FACTS: Final = np.array([NOBODY, EXEC, FORK, FORK, END, THREAD_END])
 
@@ -92,7 +94,7 @@ class Screen:
         self.node = None if node is None else node.decode("latin-1")
         """Whose log it is."""
         self._node = node
-        self._calls = CallReader(arch, 0 if node is None else 1)
+        self._calls = CallReader(arch)
         self._asked = asked
         self._seen: _Seen | None = None
         self._keeps_memory = False
@@ -122,7 +124,7 @@ class Screen:
         layout = Layout(block, start, end)
         header = read_headers(layout, self._node)
         lines = (header.kind == headers.SYSCALL).nonzero()[0]
-        told, odd = self._calls.read(layout, lines)
+        told, odd = self._calls.read(layout, lines, header.body[lines])
         cuts = [layout.newlines[odd]]
         done, good = _ends(layout, header, told)
         cuts.append(layout.newlines[told.line[~good]])
@@ -133,7 +135,7 @@ class Screen:
         places, cut = _lines_to_look_at(layout, header, begin[execs], done[execs])
         cuts.append(cut)
         columns, makers = self._columns(layout, header, told, begin, done)
-        self._ask(layout, header, told.line[execs], done[execs], columns[WHAT], execs)
+        self._ask(layout, header, told.some(execs), done[execs], columns[WHAT], execs)
         texts: dict[int, bytes] = {}
         for n in execs[done[execs] - begin[execs] > MIXED].tolist():
             texts[n] = own_records(block[begin[n] + 1 : done[n]])
@@ -161,7 +163,7 @@ class Screen:
         is_exec, is_end = told.what == calls.EXEC, told.what >= calls.EXIT
         what = _FACTS[told.what]
         what[told.is_thread] = THREAD
-        line_end = layout.newlines[told.line + 1]
+        line_end = layout.ends[told.line]
         columns[AT] = np.where(is_exec, done, begin)
         columns[WHAT] = what
         columns[PID], columns[PPID], columns[CHILD] = told.pid, told.ppid, told.child
@@ -179,8 +181,7 @@ class Screen:
 
     def _makers(self, layout: Layout, told: Calls) -> list[bytes]:
         """Return what forks were made by."""
-        begin = self._calls.whose(layout, told.line)
-        rows = _rows(begin, layout.newlines[told.line + 1], told.number == CLONE3)
+        rows = _rows(told.whose - 1, layout.ends[told.line], told.number == CLONE3)
         block = layout.block
         return [maker(block[at:end], is_clone3=clone3) for at, end, clone3 in rows]
 
@@ -188,41 +189,42 @@ class Screen:
         self,
         layout: Layout,
         header: Headers,
-        lines: Places,
+        told: Calls,
         done: Places,
         what: NDArray[np.int64],
         execs: Places,
     ) -> None:
-        """Have `what` tell which `execs`, of these `lines`, somebody may ask about."""
+        """Have `what` tell which of the `execs` that are `told` of somebody may ask about."""
         asked, block = self._asked, layout.block
         if asked is None:
             what[execs] = ASKED
             return
         called: list[tuple[int, tuple[bytes, ...]]] = []
-        names = self._names(layout, header, lines, done)
+        names = self._names(layout, header, told, done)
         for n, (known, exe, exe_end, path, path_end) in enumerate(names):
             if not known:
                 what[execs[n]] = ASKED
             elif asked_names := asked.names_of(block[exe:exe_end], block[path:path_end]):
                 called.append((n, asked_names))
         which = np.array([n for n, _ in called], np.int64)
-        bodies = self._arguments(layout, header, lines[which], done[which])
+        bodies = self._arguments(layout, header, told.line[which], done[which])
         for (n, asked_names), (plain, begin, end) in zip(called, bodies, strict=True):
             if not plain or asked.may_have(asked_names, block, begin, end):
                 what[execs[n]] = ASKED
 
     def _names(
-        self, layout: Layout, header: Headers, lines: Places, done: Places
+        self, layout: Layout, header: Headers, told: Calls, done: Places
     ) -> list[tuple[bool, int, int, int, int]]:
         """Return where execs name their file and their first path, and whether they do so there."""
-        exe, exe_end, good = self._calls.exe(layout, lines)
+        exe, exe_end, good = program_files(layout, told.whose, layout.ends[told.line])
         # The kernel writes them in order.
-        path_lines, found = _same_event(header, lines, (header.kind == headers.PATH).nonzero()[0])
-        records, before = layout.lines(path_lines), self._calls.before
-        good &= found & layout.holds(records.word(before + 2), b"item=0 name=")
-        path = records.word(before + 3) + len(b"name=")
-        path_end = records.word(before + 4) - 1
-        good &= path_end < done
+        paths = (header.kind == headers.PATH).nonzero()[0]
+        line, found = _same_event(header, told.line, paths)
+        body = header.body[line]
+        good &= found & layout.holds(body, _FIRST_PATH)
+        path = body + len(_FIRST_PATH)
+        path_end, found = layout.space_after(path, _PATH_ROOM)
+        good &= found & (path_end < layout.ends[line]) & (path_end < done)
         return _rows(good, exe, exe_end, path, path_end)
 
     def _arguments(
@@ -230,13 +232,13 @@ class Screen:
     ) -> list[tuple[bool, int, int]]:
         """Return where execs tell their arguments, and whether they do so in one record there."""
         records = (header.kind == headers.EXECVE).nonzero()[0]
-        record_lines, found = _same_event(header, lines, records)
+        record, found = _same_event(header, lines, records)
         serials = np.sort(header.serial[records])
         last = np.searchsorted(serials, header.serial[lines], "right")
         found &= last - np.searchsorted(serials, header.serial[lines]) == 1
-        record = layout.lines(record_lines)
-        found &= record.end < done
-        return _rows(found, record.word(self._calls.before + 2), record.end)
+        end = layout.ends[record]
+        found &= end < done
+        return _rows(found, header.body[record], end)
 
 
 def _rows(*columns: NDArray[Any]) -> list[tuple[Any, ...]]:
@@ -373,9 +375,7 @@ def _lines_to_look_at(
     until = np.concatenate([[-1], np.maximum.accumulate(ends)])[before]
     passes = until <= at
     block = layout.block
-    for n, (begin, end) in enumerate(
-        zip(at.tolist(), layout.newlines[lines + 1].tolist(), strict=True)
-    ):
+    for n, (begin, end) in enumerate(zip(at.tolist(), layout.ends[lines].tolist(), strict=True)):
         if block.find(b"SYSCALL", begin, end) >= 0:
             passes[n] = False
     return lines[passes], at[~passes]

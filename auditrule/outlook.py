@@ -7,10 +7,11 @@ common, no document of it is needed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditrule.audit.fact import event_of
 from auditrule.audit.process import Exec, read_process_event
+from auditrule.audit.quick import match_header
 from auditrule.ecs.mapping import own_fields, parent_fields
 from auditrule.ecs.process import Image
 from auditrule.ecs.recorded import RecordedImage, image_of
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
     from auditrule.audit.asked import Asked
     from auditrule.audit.fact import Chances
-    from auditrule.ecs.process import ProcessEntry
     from auditrule.ecs.who import WhoReader
     from auditrule.rules.prospects import Prospects
 
 
+_Found = TypeVar("_Found")
 _MOST_KNOWN = 4096
 _LONGEST_KNOWN = 2048
 # What comes before in the SYSCALL record are numbers.
@@ -47,6 +48,7 @@ class Outlook:
         self._of_orphans = self.of_image(Image())
         # Hosts run the same commands again and again.
         self._known: dict[bytes, Chances | None] = {}
+        self._known_images: dict[bytes, int] = {}
 
     def of_records(self, text: bytes, at_id: bytes) -> Chances | None:
         """Return what is left for an exec and for its children; None if that is nothing.
@@ -54,24 +56,14 @@ class Outlook:
         Its TEXT and its event's ID are the fact's. Whatever has the same records, but for times and
         numbers, has the same outlook, which is looked up in a tenth of the time.
         """
-        begin = text.find(_TELLS_WHOSE)
-        header = _HEADER % at_id
-        key = text[begin:]
-        if key.count(header) < key.count(b"\n"):
-            # Records of other events stand between its own.
-            first, *others = key.split(b"\n")
-            key = b"\n".join([first, *(line for line in others if header in line)])
-        # No argument can hold a header: the kernel writes one that has a blank in hexadecimal.
-        key = key.replace(header, b"\0")
+        key = _without_times(text, at_id)
         if key in self._known:
             return self._known[key]
         lookups = self._who.lookups
         chances = self._of_records(text)
         # The host's own names of users may be others later.
-        if begin > 0 and lookups == self._who.lookups and len(key) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = chances
+        if lookups == self._who.lookups:
+            _keep(self._known, key, chances)
         return chances
 
     def _of_records(self, text: bytes) -> Chances | None:
@@ -94,13 +86,50 @@ class Outlook:
         """Return what is left for the children of what runs an image."""
         return self._prospects.of_children(parent_fields(image))
 
-    def of_children(self, parent: ProcessEntry | None) -> int:
-        """Return what is left for the children of a process; None is one that is not known."""
-        if parent is None or parent.image is None:
+    def of_children(self, image: Image | RecordedImage | None) -> int:
+        """Return what is left for the children of a process that runs that; None is not known."""
+        if image is None:
             return self._of_orphans
-        image = parent.image
         if not isinstance(image, RecordedImage):
             return self.of_image(image)
         if image.chances is None:
-            image.chances = self.of_image(image.told())
+            image.chances = self._of_recorded(image)
         return image.chances
+
+    def _of_recorded(self, image: RecordedImage) -> int:
+        match = match_header(image.lines)
+        key = (
+            b""
+            if match is None
+            else _without_times(image.lines, b"%s.%s:%s" % match.group(3, 4, 5))
+        )
+        known = self._known_images.get(key)
+        if known is None:
+            known = self.of_image(image.told())
+            _keep(self._known_images, key, known)
+        return known
+
+
+def _without_times(text: bytes, at_id: bytes) -> bytes:
+    """Return the records of an exec without what is of this one alone, b"" where that is not known.
+
+    The event's ID is spelt as in the records.
+    """
+    begin = text.find(_TELLS_WHOSE)
+    if begin < 0:
+        return b""
+    header = _HEADER % at_id
+    key = text[begin:]
+    if key.count(header) < key.count(b"\n"):
+        # Records of other events stand between its own.
+        first, *others = key.split(b"\n")
+        key = b"\n".join([first, *(line for line in others if header in line)])
+    # No argument can hold a header: the kernel writes one that has a blank in hexadecimal.
+    return key.replace(header, b"\0")
+
+
+def _keep(known: dict[bytes, _Found], key: bytes, found: _Found) -> None:
+    if 0 < len(key) <= _LONGEST_KNOWN:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[key] = found

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from auditrule.audit.reassembly import Reassembler
     from auditrule.audit.serials import SerialWatch
     from auditrule.ecs.mapping import DocumentMapper
+    from auditrule.ecs.process import Image
+    from auditrule.ecs.recorded import RecordedImage
     from auditrule.finding import Finder, Findings
     from auditrule.rules.prospects import Prospects
 
@@ -269,8 +271,8 @@ class DocumentReader:
         if not len(facts):
             return
         times = facts.times
-        if not self._reassembler.pass_by(min(times), max(times), ends=facts.execs > 0):
-            for time in times:
+        if not self._reassembler.pass_by(int(times.min()), int(times.max()), ends=facts.execs > 0):
+            for time in times.tolist():
                 self._reassembler.pass_time(time)
 
     def _is_hopeless(self, node: str | None, fact: Fact) -> bool:
@@ -278,7 +280,11 @@ class DocumentReader:
         chances, outlook = fact.chances, self._outlook
         if chances is None or outlook is None:
             return False
-        return not chances[0] & outlook.of_children(self._mapper.parent(node, fact))
+        image: Image | RecordedImage | None = self._mapper.image_at_hand(node, fact)
+        if image is None:
+            parent = self._mapper.parent(node, fact)
+            image = None if parent is None else parent.image
+        return not chances[0] & outlook.of_children(image)
 
     def _note_last(self, block: Block, begin: int, end: int) -> None:
         """Take note of the newest record's event."""

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from auditrule.audit.facts import AT, Facts, Index
 from auditrule.finding import Findings
 from auditrule.parallel import TaskError, in_turns
@@ -122,14 +124,15 @@ class ScreenedPart(ABC):
         if not self._segments or self._segments[-1][0] > at:
             return self._node, Findings.nothing(at)
         begin, facts, index, lines, records, stop = self._segments[-1]
-        told = Facts.from_parts(facts)
-        if begin >= at:
-            return self._node, Findings(told, Index.from_parts(index), lines, records, stop)
-        # What began before has been looked at.
-        told = told[told.columns[AT] >= at]
-        left = [(place, line) for place, line in lines if place >= at]
-        records -= self._read(begin + 1, at + 1).count(b"\n") - (len(lines) - len(left))
-        return self._node, Findings.of(told, left, records, stop)
+        told, mentions = Facts.from_parts(facts), Index.from_parts(index)
+        if begin < at:
+            # What began before has been looked at.
+            dropped = int(np.searchsorted(told.columns[AT], at))
+            told, mentions = told[dropped:], mentions._replace(dropped=dropped)
+            left = [(place, line) for place, line in lines if place >= at]
+            records -= self._read(begin + 1, at + 1).count(b"\n") - (len(lines) - len(left))
+            lines = left
+        return self._node, Findings(told, mentions, lines, records, stop)
 
     def lines(self, at: int) -> Sequence[bytes]:
         """Return some of the lines from `at` on."""

@@ -15,12 +15,11 @@ from auditrule.audit.fact import (
     Fact,
 )
 from auditrule.ecs.process import Image, Owner, ProcessEntry
-from auditrule.ecs.process_table import ProcessTable
+from auditrule.ecs.process_table import Logged, ProcessTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditrule.ecs.backlog import Logged
 
 FIRST_MS = 1_700_000_000_000
 
@@ -45,7 +44,7 @@ class Teller:
         serial, at, pid, ppid = fact.serial, fact.ms, fact.pid, fact.ppid
         self.told.append(serial)
         table = self.table
-        table.set_logged(None, forks=logged[0], ends=logged[1])
+        table.set_logged(None, logged)
         if fact.what in (EXEC, ASKED):
             image = Image(name=f"exec {serial}", exe="/x")
             table.exec(None, ProcessEntry(pid, image, Owner(), at, serial, ppid))
@@ -63,6 +62,19 @@ class Teller:
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         self.parts += 1
         self.table.end(None, used, ended)
+
+    def at_hand(
+        self, pid: int, found: tuple[Fact, list[Fact]] | None
+    ) -> tuple[str | None, int] | None:
+        """Return the same, of which a backlog says that it needs no telling; None if it does."""
+        if found is None:
+            return None
+        start, forks = found
+        made_ms = [fork.ms for fork in forks if fork.child == pid]
+        return f"exec {start.serial}", made_ms[0] if made_ms else start.ms
+
+    def knows(self, pid: int) -> bool:
+        return self.table.knows(None, pid)
 
     def parent(self, pid: int, at_ms: int) -> tuple[str | None, int] | None:
         """Return what the parent runs that had `pid` then, and since when."""
@@ -82,4 +94,4 @@ class AllTold(Teller):
     def take(self, fact: Fact) -> None:
         self._forks = self._forks or fact.what == FORK
         self._ends = self._ends or fact.what == END
-        self.tell(fact, (self._forks, self._ends))
+        self.tell(fact, Logged(self._forks, self._ends))

@@ -13,7 +13,7 @@ from auditrule.audit.process import Exec, read_process_event
 from auditrule.audit.reassembly import Reassembler
 from auditrule.audit.record import Record
 from auditrule.ecs.mapping import DocumentMapper, own_fields, parent_fields
-from auditrule.ecs.process import Image, Owner, ProcessEntry
+from auditrule.ecs.process import Image
 from auditrule.ecs.process_table import ProcessTable
 from auditrule.ecs.recorded import RecordedImage, image_of
 from auditrule.ecs.who import WhoReader
@@ -34,6 +34,7 @@ class Prospects:
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
+        self.parents_seen: list[Any] = []
 
     def of(self, event: Mapping[str, Any]) -> int:
         args = event["process"].get("args", ["none"])
@@ -41,6 +42,7 @@ class Prospects:
         return len(args[-1])
 
     def of_children(self, event: Mapping[str, Any]) -> int:
+        self.parents_seen.append(event["process"]["parent"].get("args", [None])[-1])
         return 100 + len(event["process"]["parent"].get("args", [""])[0])
 
 
@@ -127,14 +129,26 @@ def test_arguments_that_are_lost_could_meet_anything(outlook: Outlook) -> None:
 def test_the_image_of_a_parent_is_read_once(outlook: Outlook) -> None:
     text, _ = records(b"sh", b"-c")
     image = RecordedImage(text)
-    parent = ProcessEntry(7, image, Owner(), 1, 1)
-    assert outlook.of_children(parent) == 102
+    assert outlook.of_children(image) == 102
     image.chances = 9
-    assert outlook.of_children(parent) == 9
-    assert (
-        outlook.of_children(None) == outlook.of_children(ProcessEntry(7, None, None, 1, 1)) == 100
-    )
-    assert outlook.of_children(ProcessEntry(7, Image(args=("zsh",)), Owner(), 1, 1)) == 103
+    assert outlook.of_children(image) == 9
+    assert outlook.of_children(None) == 100
+    assert outlook.of_children(Image(args=("zsh",))) == 103
+
+
+def test_of_the_same_command_it_is_known_what_it_leaves_to_its_children(
+    outlook: Outlook, prospects: Prospects
+) -> None:
+    prospects.parents_seen.clear()
+    for serial, last in ((42, b"x"), (43, b"x"), (44, b"y")):
+        text, _ = records(b"zsh", b"-c", last, serial=serial)
+        assert outlook.of_children(RecordedImage(text)) == 103
+    # Records of others between its own are none of it.
+    first, *rest = text.split(b"\n")
+    between, _ = records(b"chmod", b"+x", serial=7)
+    mixed = b"\n".join([first, between, *rest])
+    assert outlook.of_children(RecordedImage(mixed)) == 103
+    assert prospects.parents_seen == ["x", "y"]
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

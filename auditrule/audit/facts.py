@@ -169,9 +169,9 @@ class Facts:
         return int(np.isin(self.columns[WHAT], (EXEC, ASKED)).sum())
 
     @property
-    def times(self) -> list[int]:
+    def times(self) -> Column:
         """When each was, in milliseconds since the epoch."""
-        times: list[int] = self.columns[MS].tolist()
+        times: Column = self.columns[MS]
         return times
 
     @property
@@ -187,6 +187,16 @@ class Facts:
     def text_size(self, n: int) -> int:
         """Return how many bytes a text takes, if it is no place."""
         return len(self.texts.get(n, b""))
+
+    def last(self, most: int, most_bytes: int) -> int:
+        """Return how many of the last there are, at most so many, whose texts take no more."""
+        size = 0
+        for n in sorted(self.texts, reverse=True):
+            size += len(self.texts[n])
+            if size > most_bytes:
+                most = min(most, len(self) - 1 - n)
+                break
+        return min(most, len(self))
 
 
 class Mentions:
@@ -225,11 +235,13 @@ class Mentions:
 class Index(NamedTuple):
     """Where mentions of each process begin and end, among all `mentions`.
 
-    These are facts; or, as ~n, those that repeat what was told of the process.
+    These are facts; or, as ~n, those that repeat what was told of the process. So many that were
+    `dropped` stood before the first fact.
     """
 
     mentions: Column
     bounds: dict[int, tuple[int, int]]
+    dropped: int = 0
 
     @classmethod
     def from_parts(cls, parts: Sequence[Any]) -> Index:
@@ -240,6 +252,15 @@ class Index(NamedTuple):
     def to_parts(self) -> tuple[Any, ...]:
         """Return it as what marshal takes."""
         return self.mentions.astype(np.int32).tobytes(), self.bounds
+
+    def of(self, pid: int) -> list[int]:
+        """Return the mentions of a process."""
+        begin, end = self.bounds.get(pid, (0, 0))
+        found: list[int] = self.mentions[begin:end].tolist()
+        first = self.dropped
+        if not first:
+            return found
+        return [n - first if n >= 0 else n + first for n in found if n >= first or ~n >= first]
 
 
 def mentioned_in(columns: Column) -> Column:

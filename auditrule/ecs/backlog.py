@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from auditrule.audit.fact import ASKED, END, EXEC, FORK, NOBODY
+from auditrule.audit.fact import ASKED, END, EXEC, FORK, NOBODY, THREAD
 from auditrule.audit.facts import CHILD, MS, PID, WHAT, Facts, Index, Mentions, mentioned_in
+from auditrule.ecs.process_table import NOTHING_LOGGED, Logged
 from auditrule.ecs.sift import that_matter
 
 if TYPE_CHECKING:
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 8 << 20
 """What their records take at most, where they are not left in a file."""
 _MOST_LEFT: Final = 2048
+# Of a process of which more was told, all has to be settled.
+_MOST_LOOKED_AT: Final = 100
 # An ended process may still be read as a parent for a fifth of this (process_table), and its last
 # records may be written as much later.
 _LONG_MS: Final = 500
 _MOST_ENDED: Final = 64 << 10
 _NEVER: Final = 1 << 62
-
-Logged: TypeAlias = tuple[bool, bool]
-"""Whether forks, and whether ends of processes, are known to be logged."""
 
 
 class Teller(Protocol):
@@ -47,6 +47,9 @@ class Teller(Protocol):
 
     def known(self) -> Sequence[int]:
         """Return the processes of which something is known."""
+
+    def knows(self, pid: int) -> bool:
+        """Tell whether a process is one of these."""
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         """Take the end of a part of the log.
@@ -68,7 +71,7 @@ class Backlog:
     def __init__(
         self,
         teller: Teller,
-        logged: Logged = (False, False),
+        logged: Logged = NOTHING_LOGGED,
         *,
         most: int,
         share: Callable[[], int] = lambda: 1,
@@ -157,6 +160,42 @@ class Backlog:
                     continue
             self._tell_one(n, fact)
 
+    def last_exec(self, pid: int, at_ms: int) -> tuple[Fact, list[Fact]] | None:
+        """Return the program's start that tells what a process ran then, where it takes no telling.
+
+        It comes with the forks since then by which that process was made, or told something new of
+        it. It is None if anything else was told, or times are not in order: whoever wants to know
+        then has to settle it.
+        """
+        forks: list[Fact] = []
+        before, looked_at = self._reached, 0
+        facts = self._gathered(pid).facts
+        at = len(facts) - 1
+        while at >= 0 and looked_at < _MOST_LOOKED_AT:
+            n = facts[at]
+            at, looked_at = at - 1, looked_at + 1
+            # Those that may be left tell nothing new.
+            if n < 0 or n >= before:
+                continue
+            fact = self._fact(n)
+            if self._told[n] or fact.ms > at_ms:
+                return None
+            at_ms = fact.ms
+            if fact.what in (EXEC, ASKED):
+                return (fact, forks) if fact.pid == pid else None
+            if fact.what == FORK:
+                forks.append(fact)
+                if fact.pid != pid:
+                    if at >= 0 or self._teller.knows(pid):
+                        # It had another life before.
+                        return None
+                    pid, before = fact.pid, n
+                    facts = self._gathered(pid).facts
+                    at = len(facts) - 1
+            elif fact.what != THREAD:
+                return None
+        return None
+
     def settle_all(self) -> None:
         """Tell all that is left, and keep nothing."""
         for n in range(self._count):
@@ -208,12 +247,7 @@ class Backlog:
         facts = self._joined()
         # Less memory is needed at once.
         self._drop_parts()
-        count, size = len(facts), 0
-        while count > max(0, len(facts) - keep):
-            size += facts.text_size(count - 1)
-            if size > keep_bytes:
-                break
-            count -= 1
+        count = len(facts) - facts.last(keep, keep_bytes)
         old = facts[:count]
         told = self._told
         mentions = Mentions(old)
@@ -232,8 +266,8 @@ class Backlog:
         left = sorted({*matter, *(n for n in more if not told[n])})
         # No more is left than gives room for as much again.
         if tells or len(left) > most // 4 or sum(map(old.text_size, left)) > keep_bytes:
-            for n in matter:
-                self._tell_one(n, facts.fact(n))
+            for n, fact in zip(matter, facts[np.array(matter, np.int64)].rows(), strict=True):
+                self._tell_one(n, fact)
             left, is_waiting = [], np.zeros_like(is_over)
         known = np.array(self._teller.known(), np.int64)
         ended = mentions.each[is_over & ~is_waiting & np.isin(mentions.each, known)].tolist()
@@ -257,7 +291,7 @@ class Backlog:
                 self._ended[fact.pid] = fact.ms
         else:
             self._ended.pop(fact.pid if fact.child == NOBODY else fact.child, None)
-        self._teller.tell(fact, (self._fork_at <= n, self._end_at <= n))
+        self._teller.tell(fact, Logged(self._fork_at <= n, self._end_at <= n))
 
     def _fact(self, n: int) -> Fact:
         number = bisect_right(self._firsts, n) - 1
@@ -276,11 +310,7 @@ class Backlog:
         A fork that tells nothing new of who makes it is left, as long as nothing else is told of
         that: should somebody ask about the child, it can be told then.
         """
-        own = self._own.get(pid)
-        if own is None:
-            own = self._own[pid] = _Own()
-        if own.part < len(self._indexes):
-            self._gather(pid, own)
+        own = self._gathered(pid)
         facts, told, at = own.facts, self._told, own.begin
         while at < len(facts):
             n = facts[at]
@@ -297,6 +327,15 @@ class Backlog:
                 return left[0]
         return n
 
+    def _gathered(self, pid: int) -> _Own:
+        """Return the facts of a process."""
+        own = self._own.get(pid)
+        if own is None:
+            own = self._own[pid] = _Own()
+        if own.part < len(self._indexes):
+            self._gather(pid, own)
+        return own
+
     def _gather(self, pid: int, own: _Own) -> None:
         """Gather the facts of a process from the parts that were not looked at yet."""
         begin = own.part
@@ -311,9 +350,7 @@ class Backlog:
                 own.seen = 0
             elif pid in index.bounds:
                 first = self._firsts[number]
-                begin, end = index.bounds[pid]
-                found = index.mentions[begin:end].tolist()
-                own.facts += [n + first if n >= 0 else n - first for n in found]
+                own.facts += [n + first if n >= 0 else n - first for n in index.of(pid)]
         own.part = len(self._indexes)
 
     def _keep(self, facts: Facts, which: Sequence[int]) -> None:

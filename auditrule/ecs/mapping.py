@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from auditrule.ecs.backlog import Backlog
     from auditrule.ecs.process import ProcessEntry
     from auditrule.ecs.process_table import ProcessTable
+    from auditrule.ecs.recorded import RecordedImage
     from auditrule.ecs.who import Names, Who
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,8 +66,8 @@ class Outlook(Protocol):
     def of(self, deed: Exec, own: Mapping[str, Any]) -> int:
         """Return those that it, and its own fields (own_fields), leave."""
 
-    def of_children(self, parent: ProcessEntry | None) -> int:
-        """Return those that its parent leaves."""
+    def of_children(self, image: Image | RecordedImage | None) -> int:
+        """Return those that its parent leaves by what that runs, None where that is not known."""
 
 
 class DocumentMapper:
@@ -136,7 +137,9 @@ class DocumentMapper:
         if outlook is not None and not chances:
             return {}
         parent = self.processes.parent(host, deed.caller.ppid, deed.id.time_ms)
-        if outlook is not None and not chances & outlook.of_children(parent):
+        if outlook is not None and not chances & outlook.of_children(
+            None if parent is None else parent.image
+        ):
             return {}
         return self._document(deed, who, own, parent)
 
@@ -145,6 +148,12 @@ class DocumentMapper:
         if fact.ppid == NOBODY:
             return None
         return self.processes.parent(self._host_key(node), fact.ppid, fact.ms)
+
+    def image_at_hand(self, node: str | None, fact: Fact) -> RecordedImage | None:
+        """Return what that parent runs where it is at hand, None where it has to be asked for."""
+        if fact.ppid <= 0:
+            return None
+        return self.processes.image_at_hand(self._host_key(node), fact.ppid, fact.ms)
 
     def note(self, node: str | None, fact: Fact) -> None:
         """Take the fact that comes next of the host that the log names `node`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from auditrule.ecs.process import Owner, ProcessEntry
 from auditrule.ecs.process_state import entries_from_state, entries_to_state
@@ -28,6 +28,16 @@ _PROC_SLACK_MS = 1_500
 # The start of a process is told in ticks, cut off.
 _PROC_TICK_MS = 20
 _REAPERS = frozenset({"systemd", "init", "containerd-shim-runc-v2", "conmon", "tini", "dumb-init"})
+
+
+class Logged(NamedTuple):
+    """What is known to be logged of a host."""
+
+    forks: bool
+    exits: bool
+
+
+NOTHING_LOGGED: Final = Logged(forks=False, exits=False)
 
 
 class LiveProcesses(Protocol):
@@ -67,8 +77,8 @@ class ProcessTable:
         self._filled_ms: int | None = None
         self.before_asking: Callable[[str | None, int], None] = lambda _host, _pid: None
         """Called with a process before what is known of it is looked up."""
-        self._forks_are_logged: set[str | None] = set()
-        self._exits_are_logged: set[str | None] = set()
+        # Of each host, whether forks, and whether ends, are known to be logged.
+        self._logged: dict[str | None, Logged] = {}
         self.evictions = 0
 
     def __len__(self) -> int:
@@ -78,6 +88,10 @@ class ProcessTable:
     def known(self, host: str | None) -> list[int]:
         """Return the processes of a host of which there are entries."""
         return [pid for name, pid in self._entries if name == host]
+
+    def knows(self, host: str | None, pid: int) -> bool:
+        """Tell whether there is an entry of a process."""
+        return (host, pid) in self._entries
 
     def fill(self, processes: Iterable[ProcessEntry], *, now_ms: int) -> None:
         """Take the `processes` that run at `now_ms`, as a live daemon does at its start."""
@@ -90,17 +104,23 @@ class ProcessTable:
         for key in [key for key in self._entries if key[0] == host]:
             self._size -= self._entries.pop(key).size
 
-    def logged(self, host: str | None) -> tuple[bool, bool]:
-        """Tell whether forks, and whether ends, are known to be logged."""
-        return host in self._forks_are_logged, host in self._exits_are_logged
+    @property
+    def is_live(self) -> bool:
+        """Whether a live host is asked, too."""
+        return self._live is not None
 
-    def set_logged(self, host: str | None, *, forks: bool, ends: bool) -> None:
+    def drop_host(self, host: str | None) -> None:
+        """Keep nothing of `host`."""
+        self.forget(host)
+        self._logged.pop(host, None)
+
+    def logged(self, host: str | None) -> Logged:
+        """Tell whether forks, and whether ends, are known to be logged."""
+        return self._logged.get(host, NOTHING_LOGGED)
+
+    def set_logged(self, host: str | None, logged: Logged) -> None:
         """Take note of what is known to be logged before the next thing that the table is told."""
-        for is_known, hosts in ((forks, self._forks_are_logged), (ends, self._exits_are_logged)):
-            if is_known:
-                hosts.add(host)
-            else:
-                hosts.discard(host)
+        self._logged[host] = logged
 
     def exec(self, host: str | None, entry: ProcessEntry) -> None:
         """Take the start of a program: the pid's image from now on."""
@@ -127,7 +147,8 @@ class ProcessTable:
         namespace and names somebody else here: the two are rivals, and the pid is nobody's until a
         record of its own tells its parent.
         """
-        self._forks_are_logged.add(host)
+        exits_are_logged = self.logged(host).exits
+        self.set_logged(host, Logged(forks=True, exits=exits_are_logged))
         self._settle(host, parent)
         at = parent.started_ms
         caller = self._alive(host, parent.pid, at)
@@ -141,7 +162,7 @@ class ProcessTable:
             if known.started_ms >= at:
                 return
             if known.exited_ms is None:
-                doubtful = host in self._exits_are_logged and not known.maybe_thread
+                doubtful = exits_are_logged and not known.maybe_thread
                 rival = replace(known, rival=None) if doubtful else None
             elif known.exited_ms >= at:
                 exited_ms = known.exited_ms
@@ -184,10 +205,10 @@ class ProcessTable:
             # This is of another, the record of whose start is still to come.
             entry = None
         if thread_only:
-            if entry is None or entry.threads or host not in self._forks_are_logged:
+            if entry is None or entry.threads or not self.logged(host).forks:
                 return
         else:
-            self._exits_are_logged.add(host)
+            self.set_logged(host, Logged(forks=self.logged(host).forks, exits=True))
         if entry is None:
             # The fork's record may still come, and must not bring a dead process to life.
             entry = ProcessEntry(pid, None, Owner(), 0, 0)
@@ -272,8 +293,8 @@ class ProcessTable:
             "entries": entries,
             "images": images,
             "filled": self._filled_ms,
-            "forks": list(self._forks_are_logged),
-            "exits": list(self._exits_are_logged),
+            "forks": [host for host, logged in self._logged.items() if logged.forks],
+            "exits": [host for host, logged in self._logged.items() if logged.exits],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -284,8 +305,8 @@ class ProcessTable:
         for host, entry in zip(state["hosts"], entries, strict=True):
             self._put(host, entry)
         self._filled_ms = state["filled"]
-        self._forks_are_logged = set(state["forks"])
-        self._exits_are_logged = set(state["exits"])
+        forks, exits = set(state["forks"]), set(state["exits"])
+        self._logged = {host: Logged(host in forks, host in exits) for host in forks | exits}
 
     def _put(self, host: str | None, entry: ProcessEntry) -> None:
         key = (host, entry.pid)

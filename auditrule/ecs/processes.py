@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from auditrule.audit.event import AuditEvent
     from auditrule.audit.fact import Fact, Text
     from auditrule.audit.facts import Facts, Index
-    from auditrule.ecs.backlog import Backlog, Logged
-    from auditrule.ecs.process_table import ProcessTable
+    from auditrule.ecs.backlog import Backlog
+    from auditrule.ecs.process_table import Logged, ProcessTable
     from auditrule.ecs.who import WhoReader
 
 FEW: Final = 8192
@@ -51,6 +51,9 @@ class _Teller:
 
     def known(self) -> list[int]:
         return self._processes.table.known(self._host)
+
+    def knows(self, pid: int) -> bool:
+        return self._processes.table.knows(self._host, pid)
 
     def end(self, used: Iterable[int], ended: Iterable[int]) -> None:
         self._processes.table.end(self._host, used, ended)
@@ -117,6 +120,28 @@ class Processes:
         """Return the process that was a parent, as ProcessTable.parent does."""
         return self.table.parent(host, ppid, at_ms) if ppid else None
 
+    def image_at_hand(self, host: str | None, pid: int, at_ms: int) -> RecordedImage | None:
+        """Return what a process runs that was a parent then, where that takes no telling.
+
+        It is what the parent's entry would have, and None where only that tells.
+        """
+        backlog = self._backlogs.get(host)
+        if backlog is None or (self.table.is_live and host is None):
+            return None
+        found = backlog.last_exec(pid, at_ms)
+        if found is None:
+            return None
+        start, forks = found
+        image = RecordedImage(self.text_of(start), exhaustive=self._exhaustive)
+        for fork in forks:
+            # Its maker would be known by it, if it were not of what runs (ProcessTable.fork).
+            forker = self._forkers.get(fork.by) or self._forker(fork)
+            if forker is None or not image.is_of(forker.exe):
+                return None
+        if start.chances is not None:
+            image.chances = start.chances[1]
+        return image if start.ms > 0 else None
+
     def owner(self, entry: ProcessEntry) -> Owner:
         """Return whom a process runs as."""
         if entry.owner is None:
@@ -161,8 +186,7 @@ class Processes:
     def tell(self, host: str | None, fact: Fact, logged: Logged) -> None:
         """Tell the process table of a fact."""
         table, pid = self.table, fact.pid
-        forks, ends = logged
-        table.set_logged(host, forks=forks, ends=ends)
+        table.set_logged(host, logged)
         what = fact.what
         if what in (EXEC, ASKED):
             image = RecordedImage(self.text_of(fact), exhaustive=self._exhaustive)
@@ -212,6 +236,7 @@ class Processes:
                 gone = next(iter(self._boots))
                 del self._boots[gone]
                 self._backlogs.pop(gone, None)
+                self.table.drop_host(gone)
             watch = self._boots[host] = BootWatch()
         return watch
 

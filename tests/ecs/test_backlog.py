@@ -14,6 +14,7 @@ from auditrule.audit.fact import ASKED, END, EXEC, FORK, THREAD, THREAD_END
 from auditrule.audit.facts import Facts
 from auditrule.ecs import sift
 from auditrule.ecs.backlog import MOST_BYTES, Backlog
+from auditrule.ecs.process import ProcessEntry
 from auditrule.ecs.processes import FEW
 from auditrule.finding import Findings
 
@@ -106,6 +107,8 @@ def test_whoever_is_asked_for_is_known_as_if_all_had_been_told(
             if each.what == ASKED:
                 if at_once:
                     backlog.reach(n)
+                at_hand = teller.at_hand(each.ppid, backlog.last_exec(each.ppid, each.ms))
+                assert at_hand in (None, eager.parent(each.ppid, each.ms))
                 backlog.settle(each.ppid)
                 assert teller.parent(each.ppid, each.ms) == eager.parent(each.ppid, each.ms)
             eager.take(each)
@@ -123,6 +126,50 @@ def test_whoever_is_asked_for_is_known_as_if_all_had_been_told(
     for pid in range(2, 12):
         assert teller.parent(pid, now) == eager.parent(pid, now)
     assert len(teller.told) == len(set(teller.told))
+
+
+def test_what_runs_is_at_hand_unless_more_was_told_of_it() -> None:
+    started = [fact(EXEC, 5, 1), fact(THREAD, 5, 2), fact(FORK, 5, 3, child=6)]
+    for more, of_5, of_6 in (
+        ([], [3], [3]),
+        ([fact(FORK, 5, 4, child=7)], [4, 3], [3]),
+        ([fact(FORK, 6, 4, child=7)], [3], [4, 3]),
+        ([fact(END, 6, 4)], [3], None),
+        ([fact(END, 5, 4)], None, [3]),
+        ([fact(THREAD_END, 5, 4)], None, [3]),
+        ([fact(FORK, 9, 4, child=5)], None, [3]),
+        ([fact(FORK, 9, 4, child=6)], [3], None),
+        ([fact(EXEC, 5, 4)], [], [3]),
+        ([fact(EXEC, 6, 4)], [3], []),
+        ([fact(FORK, 5, 4, child=7, ms=1)], None, [3]),
+        ([fact(FORK, 6, 4, child=7, ms=1)], [3], None),
+    ):
+        backlog = Backlog(Teller(), most=FEW)
+        facts = [*started, *more]
+        take(backlog, facts)
+        backlog.reach(len(facts))
+        for pid, forks in ((5, of_5), (6, of_6)):
+            found = backlog.last_exec(pid, LATER)
+            assert (None if found is None else [each.serial for each in found[1]]) == forks
+            assert found is None or found[0].what == EXEC
+            assert backlog.last_exec(pid, FIRST_MS) is None
+
+
+def test_what_has_not_happened_or_was_told_is_not_at_hand() -> None:
+    teller = Teller()
+    backlog = Backlog(teller, most=FEW)
+    take(backlog, [fact(EXEC, 5, 1), fact(FORK, 5, 2, child=6), fact(EXEC, 7, 3)])
+    assert backlog.last_exec(5, LATER) is None
+    backlog.reach(1)
+    assert backlog.last_exec(5, LATER) is not None
+    assert backlog.last_exec(6, LATER) is None
+    backlog.end_part()
+    # An older life of 6 might not have ended.
+    teller.table.exec(None, ProcessEntry(6, None, None, FIRST_MS, 1))
+    assert backlog.last_exec(6, LATER) is None
+    backlog.settle(5)
+    assert backlog.last_exec(5, LATER) is None
+    assert backlog.last_exec(7, LATER) is not None
 
 
 def test_processes_that_nobody_asks_about_are_never_told() -> None:

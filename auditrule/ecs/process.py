@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,15 @@ class Image:
     args_count: int | None = None
     working_directory: str | None = None
     exe: str | None = None
+    size: int = field(init=False, compare=False, repr=False)
+    """Roughly the bytes that it takes: a character may take four of them."""
 
-    @property
-    def size(self) -> int:
-        """Roughly the bytes that it takes: a character may take four of them."""
+    def __post_init__(self) -> None:
+        """Count the bytes, once: many processes share an image."""
         texts = (self.executable, self.name, self.working_directory, self.exe)
-        return (
-            sum(map(getsizeof, self.args))
-            + 8 * len(self.args)
-            + sum(getsizeof(text) for text in texts if text is not None)
-        )
+        size = sum(map(getsizeof, self.args)) + 8 * len(self.args)
+        size += sum(getsizeof(text) for text in texts if text is not None)
+        object.__setattr__(self, "size", size)
 
     def is_of(self, exe: str | None) -> bool:
         """Tell whether a process of which the kernel says `exe` may still run this.

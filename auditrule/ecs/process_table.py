@@ -147,8 +147,9 @@ class ProcessTable:
         namespace and names somebody else here: the two are rivals, and the pid is nobody's until a
         record of its own tells its parent.
         """
-        exits_are_logged = self.logged(host).exits
-        self.set_logged(host, Logged(forks=True, exits=exits_are_logged))
+        logged = self.logged(host)
+        if not logged.forks:
+            self.set_logged(host, logged._replace(forks=True))
         self._settle(host, parent)
         at = parent.started_ms
         caller = self._alive(host, parent.pid, at)
@@ -162,7 +163,7 @@ class ProcessTable:
             if known.started_ms >= at:
                 return
             if known.exited_ms is None:
-                doubtful = exits_are_logged and not known.maybe_thread
+                doubtful = logged.exits and not known.maybe_thread
                 rival = replace(known, rival=None) if doubtful else None
             elif known.exited_ms >= at:
                 exited_ms = known.exited_ms
@@ -208,7 +209,7 @@ class ProcessTable:
             if entry is None or entry.threads or not self.logged(host).forks:
                 return
         else:
-            self.set_logged(host, Logged(forks=self.logged(host).forks, exits=True))
+            self.set_logged(host, self.logged(host)._replace(exits=True))
         if entry is None:
             # The fork's record may still come, and must not bring a dead process to life.
             entry = ProcessEntry(pid, None, Owner(), 0, 0)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # A smaller file is read before others could be of help.
 _LARGE = 16 << 20
 _LARGE_ARCHIVE = 1 << 20
-# The more is looked at together, the more processes have ended in it.
-_BLOCK = 4 << 20
+# More takes memory, and less takes time.
+_BLOCK = 2 << 20
 # One takes what these find as fast as they find it; more would only take memory.
 _MOST_HELPERS = 4
 
@@ -185,7 +185,7 @@ class Replay:
                         yield from self._read_unpacked(file, reader)
                     else:
                         if self._may_be_screened(stream):
-                            yield from self._read_with_help(stream, reader)
+                            yield from self._read_screened(stream, reader)
                         yield from self._read_rest(stream, reader)
             except SourceError as error:
                 self.problems.append(error)
@@ -203,7 +203,7 @@ class Replay:
 
     def _may_be_unpacked(self, file: LogFile, stream: LogStream) -> bool:
         is_large = stream.codec is not None and file.size >= _LARGE_ARCHIVE
-        return is_large and self._may_be_helped
+        return is_large and self._jobs > 1 and not self._exhaustive
 
     def _read_unpacked(self, file: LogFile, reader: DocumentReader) -> Iterator[Fields]:
         """Read an archive that other processes unpack."""
@@ -220,14 +220,10 @@ class Replay:
                 self._tell_progress(self._bytes_done + log.consumed)
 
     def _may_be_screened(self, stream: LogStream) -> bool:
-        return stream.size >= _LARGE and self._may_be_helped
+        return stream.size >= _LARGE and not self._exhaustive
 
-    @property
-    def _may_be_helped(self) -> bool:
-        return self._jobs > 1 and not self._exhaustive
-
-    def _read_with_help(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
-        """Read what other processes can screen of a file; the stream is left behind it."""
+    def _read_screened(self, stream: LogStream, reader: DocumentReader) -> Iterator[Fields]:
+        """Read what can be screened of a file in parts; the stream is left behind it."""
         from auditrule.screening import ScreenedFile, text_from
 
         finder = reader.finder_for(stream.peek())

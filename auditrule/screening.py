@@ -33,8 +33,15 @@ _AT_ONCE = 4 << 10
 _USUAL_LINE = 16 << 10
 
 
+Segment: TypeAlias = tuple[Any, ...]
+"""Where it begins, and Findings, as marshal takes them."""
+
+Found: TypeAlias = tuple[int, int, list[Segment]]
+"""Where a part begins and ends, and what is found in it."""
+
+
 class ScreenedFile:
-    r"""A plain file whose parts are screened by `jobs` processes.
+    r"""A plain file whose parts are screened by `jobs` processes; if that is 1, by this one.
 
     `size` bytes of the open file `fd` are looked at by `finder`. Places are as reader.Screened has
     them: of the b"\n" before a line, so that the file's first line is at -1.
@@ -56,24 +63,32 @@ class ScreenedFile:
         It ends early where a part cannot be screened: where the file cannot be read, or holds a
         line that is too long to be one.
         """
-        tasks = [partial(self._work, number) for number in range(self._jobs)]
         try:
-            for found in in_turns(tasks):
-                begin, end, segments = marshal.loads(found)  # noqa: S302 - from our own process
+            for begin, end, segments in self._all_found() if self._jobs > 1 else self._found(0):
                 if end > begin:
                     yield begin, end, ScreenedFilePart(self._fd, end, self._finder.node, segments)
         except TaskError:
             return
 
+    def _all_found(self) -> Iterator[Found]:
+        """Yield what is found in each part by processes of their own."""
+        tasks = [partial(self._work, number) for number in range(self._jobs)]
+        for found in in_turns(tasks):
+            yield marshal.loads(found)  # noqa: S302 - from our own process
+
     def _work(self, first: int) -> Iterator[bytes]:
+        # Half the time of pickle.
+        return map(marshal.dumps, self._found(first))
+
+    def _found(self, first: int) -> Iterator[Found]:
+        """Yield what is found in this part, and in those whose turn it is with it."""
         for number in range(first, self._count, self._jobs):
             found = self.findings(number)
             if found is None:
                 return
-            # Half the time of pickle.
-            yield marshal.dumps(found)
+            yield found
 
-    def findings(self, number: int) -> tuple[int, int, list[Segment]] | None:
+    def findings(self, number: int) -> Found | None:
         """Return what is found in the lines that begin in a part."""
         # A place is that of the newline before a line.
         first = number * self._part_size - 1
@@ -91,10 +106,6 @@ class ScreenedFile:
         if begin >= end:
             return first, first, []
         return begin + first, end + first, segments_of(self._finder, block, begin, end, first)
-
-
-Segment: TypeAlias = tuple[Any, ...]
-"""Where it begins, and Findings, as marshal takes them."""
 
 
 def segments_of(finder: Finder, block: bytes, begin: int, end: int, base: int = 0) -> list[Segment]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditrule.audit.fact import Fact, Text
     from auditrule.audit.facts import Column
 
-MOST_BYTES: Final = 8 << 20
+MOST_BYTES: Final = 4 << 20
 """What their records take at most, where they are not left in a file."""
 _MOST_LEFT: Final = 2048
 # Of a process of which more was told, all has to be settled.

@@ -8,6 +8,7 @@ That it changes nothing is tested on every captured log, cut into blocks everywh
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -97,7 +98,6 @@ class Screen:
         self._calls = CallReader(arch)
         self._asked = asked
         self._seen: _Seen | None = None
-        self._keeps_memory = False
 
     def read(self, block: bytes, start: int, end: int, base: int = 0) -> Screening:
         r"""Return what block[start:end] says, in order, as far as that holds.
@@ -116,11 +116,7 @@ class Screen:
         return found
 
     def _look(self, block: bytes, start: int, end: int) -> _Seen:
-        if not self._keeps_memory:
-            # The C library gives freed memory back, to be had again a page at a time, but for what
-            # is smaller than the largest block that it has seen freed: a third of all the time.
-            np.empty(_KEPT, np.uint8)
-            self._keeps_memory = True
+        _keep_freed_memory()
         layout = Layout(block, start, end)
         header = read_headers(layout, self._node)
         lines = (header.kind == headers.SYSCALL).nonzero()[0]
@@ -239,6 +235,16 @@ class Screen:
         end = layout.ends[record]
         found &= end < done
         return _rows(found, header.body[record], end)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory, rather than have it again a page at a time.
+
+    It keeps what is smaller than the largest block that it has seen freed (M_MMAP_THRESHOLD in
+    mallopt(3)). That saves a third of all the time; none of the block is ever used.
+    """
+    np.empty(_KEPT, np.uint8)
 
 
 def _rows(*columns: NDArray[Any]) -> list[tuple[Any, ...]]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from auditrule.audit.fact import Text
     from auditrule.audit.facts import Index
-    from auditrule.audit.screen import Line, Screen
+    from auditrule.audit.screen import Screen
+    from auditrule.audit.seen import Line
     from auditrule.outlook import Outlook
 
 

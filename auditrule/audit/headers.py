@@ -80,6 +80,29 @@ class Headers(NamedTuple):
     serial: Column
     body: Places
 
+    def same_event(self, lines: Places, others: Places) -> tuple[Places, Flags]:
+        """Return for each line the first of `others` that is of the same event, if it comes later.
+
+        It comes with whether there is one; where there is none, it is any line.
+        """
+        if not len(others):
+            return lines, np.zeros(len(lines), np.bool_)
+        serials = self.serial[others]
+        order = np.argsort(serials, kind="stable")
+        at = np.searchsorted(serials[order], self.serial[lines])
+        first: Places = others[order[np.minimum(at, len(others) - 1)]]
+        found = self.serial[first] == self.serial[lines]
+        found &= self.ms[first] == self.ms[lines]
+        return first, found & (first > lines)
+
+    def only_of_event(self, lines: Places, others: Places) -> tuple[Places, Flags]:
+        """Return the same, if no other one has the same serial."""
+        first, found = self.same_event(lines, others)
+        serials = np.sort(self.serial[others])
+        count = np.searchsorted(serials, self.serial[lines], "right")
+        count -= np.searchsorted(serials, self.serial[lines])
+        return first, found & (count == 1)
+
 
 def read_headers(layout: Layout, node: bytes | None) -> Headers:
     """Read the headers of all lines of a host, which they name as `node`, or not at all."""

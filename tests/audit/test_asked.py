@@ -80,3 +80,19 @@ def test_arguments_of_two_records_are_not_looked_at() -> None:
     more = [line for line in deed if line.startswith(b"type=EXECVE")]
     assert told_of(deed) == EXEC
     assert told_of([*deed[:-1], *more, deed[-1]]) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (b'item=1 name="/bin/sh" inode=1', EXEC),
+        (b'item=0 name="/srv/install" inode=1', ASKED),
+        (b'item=00 name="/srv/install" inode=1', ASKED),
+        (b'name="/srv/install" item=0', ASKED),
+    ],
+)
+def test_a_first_path_that_is_told_twice_or_otherwise_may_be_any(more: bytes, what: int) -> None:
+    deed = ExecOnKernel([b"ls"], exe=b"/usr/bin/ls", paths=[b"/usr/bin/ls"])
+    *rest, last = deed.lines()
+    header = last[last.index(b" msg=") : last.index(b"): ") + 3]
+    assert told_of([*rest, b"type=PATH" + header + more, last]) == what

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from kernel_format import ExecOnKernel
 
 from auditrule.audit.fact import ASKED, END, NOBODY
 from auditrule.audit.facts import AT
-from auditrule.audit.screen import Screen, Screening
+from auditrule.audit.screen import Screen
+
+if TYPE_CHECKING:
+    from auditrule.audit.seen import Screening
 
 SECONDS = 1_700_000_000
 

@@ -1,0 +1,80 @@
+"""Which of a block's execs somebody may ask about, by the names and arguments that they tell.
+
+Where a name or the arguments are not told as the kernel usually does, somebody may.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from auditrule.audit import headers
+from auditrule.audit.calls import program_files
+from auditrule.audit.layout import as_rows
+
+if TYPE_CHECKING:
+    from auditrule.audit.asked import Asked
+    from auditrule.audit.calls import Calls
+    from auditrule.audit.headers import Headers
+    from auditrule.audit.layout import Flags, Layout, Places
+
+_ITEM: Final = b"item="
+_FIRST_PATH: Final = b"item=0 name="
+# A longer one is looked at by itself.
+_PATH_ROOM: Final = 128
+
+
+def may_be_asked(
+    asked: Asked | None, layout: Layout, header: Headers, told: Calls, done: Places
+) -> Flags:
+    """Tell about which of the execs that are `told` somebody may ask; with None, about all.
+
+    Their records end where they are `done`.
+    """
+    found = np.ones(len(told.line), np.bool_)
+    if asked is None:
+        return found
+    block = layout.block
+    called: list[tuple[int, tuple[bytes, ...]]] = []
+    for n, (known, exe, exe_end, path, path_end) in enumerate(_names(layout, header, told, done)):
+        if known:
+            names = asked.names_of(block[exe:exe_end], block[path:path_end])
+            found[n] = False
+            if names:
+                called.append((n, names))
+    which = np.array([n for n, _ in called], np.int64)
+    bodies = _arguments(layout, header, told.line[which], done[which])
+    for (n, names), (known, begin, end) in zip(called, bodies, strict=True):
+        found[n] = not known or asked.may_have(names, block, begin, end)
+    return found
+
+
+def _names(
+    layout: Layout, header: Headers, told: Calls, done: Places
+) -> list[tuple[bool, int, int, int, int]]:
+    """Return whether execs name their file and their first path as usual, and where they do."""
+    exe, exe_end, good = program_files(layout, told.whose, layout.ends[told.line])
+    paths = (header.kind == headers.PATH).nonzero()[0]
+    body = header.body[paths]
+    is_first = layout.holds(body, _FIRST_PATH)
+    number = layout.read(body + len(_ITEM), 1)
+    is_later = layout.holds(body, _ITEM) & (number > ord("0")) & (number <= ord("9"))
+    line, found = header.only_of_event(told.line, paths[is_first])
+    good &= found
+    odd = paths[~(is_first | is_later)]
+    good &= ~np.isin(header.serial[told.line], header.serial[odd])
+    path = header.body[line] + len(_FIRST_PATH)
+    path_end, found = layout.space_after(path, _PATH_ROOM)
+    good &= found & (path_end < layout.ends[line]) & (path_end < done)
+    return as_rows(good, exe, exe_end, path, path_end)
+
+
+def _arguments(
+    layout: Layout, header: Headers, lines: Places, done: Places
+) -> list[tuple[bool, int, int]]:
+    """Return whether execs tell their arguments in one record, and where."""
+    records = (header.kind == headers.EXECVE).nonzero()[0]
+    record, found = header.only_of_event(lines, records)
+    end = layout.ends[record]
+    return as_rows(found & (end < done), header.body[record], end)

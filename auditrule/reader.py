@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHOWN_BYTES = 80
 _NO_EVENT = EventId(None, 0, 0, 0)
-# Fewer lines are read one by one.
-_FEWEST_FOR_SCREEN = 8
+# A daemon reads a few lines at a time. To screen any takes a millisecond, for which so many can be
+# read one by one.
+_FEWEST_FOR_SCREEN = 200
+_LEAST_FOR_SCREEN = 200 * _FEWEST_FOR_SCREEN
 # So many bytes are cut into lines at once where lines have to be looked at.
 _AT_ONCE = 4 << 10
 _MOST_FINDERS = 16
@@ -153,7 +155,7 @@ class DocumentReader:
 
         There is a b"\n" before each of them, and one at `end`.
         """
-        if self._exhaustive:
+        if self._exhaustive or end - begin < _LEAST_FOR_SCREEN:
             for line in bytes(block[begin + 1 : end]).split(b"\n"):
                 yield from self._line(line)
             return

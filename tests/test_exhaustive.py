@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_format import ExecOnKernel
 
+from auditrule import reader as reader_module
 from auditrule import replaying, screening
 from auditrule.audit.fact import fact_of
 from auditrule.audit.process import Exec, Start, read_process_event
@@ -92,7 +93,9 @@ def assert_the_same(log: Path, *, sizes: Sequence[tuple[int, int]] = ()) -> int:
         expected = alerts_of(log, rules, exhaustive=True)
         assert alerts_of(log, rules) == expected
         for block, part in sizes:
-            with in_pieces(block, part):
+            with in_blocks(block):
+                assert alerts_of(log, rules) == expected
+            with in_parts(part):
                 assert alerts_of(log, rules) == expected
                 assert alerts_of(log, rules, jobs=2) == expected
         alerts += len(expected) - 1
@@ -100,13 +103,27 @@ def assert_the_same(log: Path, *, sizes: Sequence[tuple[int, int]] = ()) -> int:
     return alerts
 
 
+@pytest.fixture(autouse=True)
+def _few_lines_are_screened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "_FEWEST_FOR_SCREEN", 0)
+    monkeypatch.setattr(reader_module, "_LEAST_FOR_SCREEN", 0)
+
+
 @contextmanager
-def in_pieces(block: int, part: int) -> Iterator[None]:
-    """Have files read in blocks of one size, and screened by processes in parts of another."""
+def in_blocks(size: int) -> Iterator[None]:
+    """Have files read block by block, as archives are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replaying, "_BLOCK", block)
+        patch.setattr(replaying, "_BLOCK", size)
+        patch.setattr(replaying, "_LARGE", 1 << 60)
+        yield
+
+
+@contextmanager
+def in_parts(size: int) -> Iterator[None]:
+    """Have parts of files screened in their place."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replaying, "_LARGE", 0)
-        patch.setattr(screening, "ScreenedFile", partial(ScreenedFile, part_size=part))
+        patch.setattr(screening, "ScreenedFile", partial(ScreenedFile, part_size=size))
         yield
 
 
@@ -213,7 +230,7 @@ def test_parts_that_begin_anywhere_give_the_same(tmp_path: Path) -> None:
     (rules, *_) = rule_sets()
     expected = alerts_of(log, rules, exhaustive=True)
     for part in [*range(150, 900, 11), *range(900, log.stat().st_size, 211)]:
-        with in_pieces(1 << 20, part):
+        with in_parts(part):
             assert alerts_of(log, rules, jobs=2) == expected
 
 
@@ -312,7 +329,9 @@ def test_all_of_elastics_rules_give_the_same() -> None:
     for log in LOGS:
         expected = alerts_of(log, rules, exhaustive=True)
         assert alerts_of(log, rules) == expected
-        with in_pieces(5000, 7000):
+        with in_blocks(5000):
+            assert alerts_of(log, rules) == expected
+        with in_parts(7000):
             assert alerts_of(log, rules, jobs=2) == expected
 
 

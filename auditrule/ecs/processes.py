@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from auditrule.ecs.process_table import Logged, ProcessTable
     from auditrule.ecs.who import WhoReader
 
-FEW: Final = 8192
+FEW: Final = 1024
 """How many facts wait where nobody is to wait for them to be told."""
 MANY: Final = 16 << 10
 """How many wait where time does not matter, but work: the more of them have ended together."""

@@ -28,6 +28,10 @@ _RECHECK = 1.0
 # write costs more than it tells: until the log has been quiet for so long, it is looked at unasked.
 # Not so a short one, which could be emptied (copytruncate) and be as long again at the next look.
 _SPACING = 0.004
+# The more comes at once, the less of it costs each line: so the work on what a look has found is
+# not to take more than this share of the time until the next, unless that were later than so.
+_SHARE = 0.25
+_MOST_SPACING = 0.009
 _SHORT = 64 << 10
 _BUSY_LOOKS = 100
 _QUIET_SECONDS = 1.0
@@ -128,7 +132,9 @@ class Tail:
             self._waker.wait(min(remaining, self._files.patience or often, often))
 
     def _space_looks(self) -> None:
-        pause = self._last_lines + _SPACING - time.monotonic()
+        # All that has been done since then is the work on these lines.
+        worked = time.monotonic() - self._last_lines
+        pause = min(max(_SPACING, worked / _SHARE), _MOST_SPACING) - worked
         if pause > 0:
             time.sleep(pause)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from auditrule import eql
+from auditrule import reader as reader_module
 from auditrule.audit.arguments import _read_as_the_kernel_writes, _read_by_grammar
 from auditrule.audit.grammar import RecordError
 from auditrule.audit.reassembly import Reassembler
@@ -111,7 +113,9 @@ def _read(data: bytes, *, exhaustive: bool = False) -> tuple[list[dict[str, obje
     mapper = DocumentMapper(table=ProcessTable(), exhaustive=exhaustive)
     reader = DocumentReader(reassembler=Reassembler(), mapper=mapper, exhaustive=exhaustive)
     block = b"\n%s\n" % data
-    documents = [*reader.read_block(block, 0, len(block) - 1), *reader.finish()]
+    # However short it is.
+    with patch.object(reader_module, "_LEAST_FOR_SCREEN", 0):
+        documents = [*reader.read_block(block, 0, len(block) - 1), *reader.finish()]
     return documents, reader.counts
 
 

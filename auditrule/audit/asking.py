@@ -56,14 +56,15 @@ def _names(
     """Return whether execs name their file and their first path as usual, and where they do."""
     exe, exe_end, good = program_files(layout, told.whose, layout.ends[told.line])
     paths = (header.kind == headers.PATH).nonzero()[0]
-    body = header.body[paths]
+    body = header.body.take(paths)
     is_first = layout.holds(body, _FIRST_PATH)
+    line, found = header.same_event(told.line, paths[is_first], only=True)
+    good &= found
+    others, body = paths[~is_first], body[~is_first]
     number = layout.read(body + len(_ITEM), 1)
     is_later = layout.holds(body, _ITEM) & (number > ord("0")) & (number <= ord("9"))
-    line, found = header.only_of_event(told.line, paths[is_first])
-    good &= found
-    odd = paths[~(is_first | is_later)]
-    good &= ~np.isin(header.serial[told.line], header.serial[odd])
+    if not is_later.all():
+        good &= ~np.isin(header.serial[told.line], header.serial[others[~is_later]])
     path = header.body[line] + len(_FIRST_PATH)
     path_end, found = layout.space_after(path, _PATH_ROOM)
     good &= found & (path_end < layout.ends[line]) & (path_end < done)
@@ -75,6 +76,6 @@ def _arguments(
 ) -> list[tuple[bool, int, int]]:
     """Return whether execs tell their arguments in one record, and where."""
     records = (header.kind == headers.EXECVE).nonzero()[0]
-    record, found = header.only_of_event(lines, records)
+    record, found = header.same_event(lines, records, only=True)
     end = layout.ends[record]
     return as_rows(found & (end < done), header.body[record], end)

@@ -100,7 +100,7 @@ class CallReader:
         """
         number, number_end, good = layout.number(body + len(self._begin))
         good &= layout.holds(body, self._begin) & (number_end < layout.ends[which])
-        what = np.where(good, self._what[np.minimum(number, _MOST_CALLS)], _UNKNOWN)
+        what = np.where(good, self._what.take(np.minimum(number, _MOST_CALLS)), _UNKNOWN)
         odd = what == _UNKNOWN
         told = (what > 0).nonzero()[0]
         success_at, what = number_end[told] + 1, what[told]

@@ -80,28 +80,27 @@ class Headers(NamedTuple):
     serial: Column
     body: Places
 
-    def same_event(self, lines: Places, others: Places) -> tuple[Places, Flags]:
+    def same_event(
+        self, lines: Places, others: Places, *, only: bool = False
+    ) -> tuple[Places, Flags]:
         """Return for each line the first of `others` that is of the same event, if it comes later.
 
-        It comes with whether there is one; where there is none, it is any line.
+        It comes with whether there is one, and if it has to be the `only` one, no other with its
+        serial; where there is none, it is any line.
         """
         if not len(others):
             return lines, np.zeros(len(lines), np.bool_)
-        serials = self.serial[others]
-        order = np.argsort(serials, kind="stable")
-        at = np.searchsorted(serials[order], self.serial[lines])
-        first: Places = others[order[np.minimum(at, len(others) - 1)]]
-        found = self.serial[first] == self.serial[lines]
-        found &= self.ms[first] == self.ms[lines]
+        serials, wanted = self.serial.take(others), self.serial.take(lines)
+        if bool((serials[1:] < serials[:-1]).any()):
+            order = np.argsort(serials, kind="stable")
+            serials, others = serials[order], others[order]
+        at = np.searchsorted(serials, wanted)
+        first = others.take(at, mode="clip")
+        found = self.serial.take(first) == wanted
+        found &= self.ms.take(first) == self.ms.take(lines)
+        if only:
+            found &= np.searchsorted(serials, wanted, "right") == at + 1
         return first, found & (first > lines)
-
-    def only_of_event(self, lines: Places, others: Places) -> tuple[Places, Flags]:
-        """Return the same, if no other one has the same serial."""
-        first, found = self.same_event(lines, others)
-        serials = np.sort(self.serial[others])
-        count = np.searchsorted(serials, self.serial[lines], "right")
-        count -= np.searchsorted(serials, self.serial[lines])
-        return first, found & (count == 1)
 
 
 def read_headers(layout: Layout, node: bytes | None) -> Headers:
@@ -118,7 +117,7 @@ def read_headers(layout: Layout, node: bytes | None) -> Headers:
     count = _serial_digits(words)
     ms, serial, are = _ids(words, count)
     kind[~(good & are)] = OTHER
-    return Headers(kind, ms, serial, at + _SIZES[count])
+    return Headers(kind, ms, serial, at + _SIZES.take(count))
 
 
 def _serial_digits(words: Numbers) -> Places:
@@ -154,10 +153,14 @@ def _ids(words: Numbers, count: Places) -> tuple[Column, Column, Flags]:
     is_new = np.zeros(len(words), np.bool_)
     is_new[:1] = True
     for n in range(_ID_WORDS):
-        word = words[:, n] & _ID_MASKS[n][count]
+        word = words[:, n]
+        if n >= _SERIAL // WORD:
+            # Some of it is of the body.
+            word = word & _ID_MASKS[n].take(count)
         is_new[1:] |= word[1:] != word[:-1]
     event = np.cumsum(is_new) - 1
-    new, count = words[is_new].T, count[is_new]
+    first = is_new.nonzero()[0]
+    new, count = words.take(first, 0).T, count.take(first)
     good = count > 0
     for n, (mask, form) in enumerate(_FORM):
         good &= new[n] & mask == form
@@ -172,7 +175,8 @@ def _ids(words: Numbers, count: Places) -> tuple[Column, Column, Flags]:
     millis, are = digits(new[2], 3)
     good &= are
     serial, are = _serials(new, count)
-    return (((high * 10_000 + low) * 1000) + millis)[event], serial[event], (good & are)[event]
+    ms = (high * 10_000 + low) * 1000 + millis
+    return ms.take(event), serial.take(event), (good & are).take(event)
 
 
 def _serials(words: Numbers, count: Places) -> tuple[Column, Flags]:
@@ -195,35 +199,37 @@ class _Kinds:
         size = _TYPE_WORDS * WORD
         # What follows is the same for all.
         padded = b"".join((word + _ID)[:size].ljust(size, b"\0") for word in words)
-        self._words = np.frombuffer(padded, "<u8").reshape(-1, _TYPE_WORDS)
+        table = np.frombuffer(padded, "<u8").reshape(-1, _TYPE_WORDS)
+        self._words = [table[:, word].copy() for word in range(_TYPE_WORDS)]
         self._sizes = np.array([*map(len, words)])
         self._last = MASKS[np.clip([len(word) + len(_ID) - 2 * WORD for word in words], 0, WORD)]
         self._kinds = np.array([*_KINDS.values()])
         # Any factor will do by which each has a slot of its own.
-        self._factor = next(filter(self._is_good, range(_SPREAD, _SPREAD + (1 << 20), 2)))
+        factors = range(_SPREAD, _SPREAD + (1 << 20), 2)
+        self._factor = next(
+            each for each in factors if len(np.unique(self._slot(table, each))) == len(words)
+        )
         self._slots = np.zeros(1 << _SLOT_BITS, np.int64)
-        self._slots[self._slot(self._words, self._factor)] = np.arange(len(words))
+        self._slots[self._slot(table, self._factor)] = np.arange(len(words))
 
     def read(self, layout: Layout, at: Places) -> tuple[Column, Column]:
         """Return the types that are named there, and the size of what names them."""
         words = layout.words(at, _TYPE_WORDS)
-        which = self._slots[self._slot(words, self._factor)]
-        good = words[:, 0] == self._words[which, 0]
-        good &= words[:, 1] == self._words[which, 1]
-        good &= words[:, 2] & self._last[which] == self._words[which, 2]
-        return np.where(good, self._kinds[which], OTHER), self._sizes[which]
-
-    def _is_good(self, factor: int) -> bool:
-        return len(np.unique(self._slot(self._words, factor))) == len(self._words)
+        which = self._slots.take(self._slot(words, self._factor))
+        first, second, third = self._words
+        good = words[:, 0] == first.take(which)
+        good &= words[:, 1] == second.take(which)
+        good &= words[:, 2] & self._last.take(which) == third.take(which)
+        return self._kinds.take(which) * good, self._sizes.take(which)
 
     @staticmethod
-    def _slot(words: Numbers, factor: int) -> Numbers:
+    def _slot(words: Numbers, factor: int) -> Places:
         """Return the slot by the first two words: these are of no event yet."""
         found = words[:, 0] * np.uint64(31)
         found ^= words[:, 1]
         found *= np.uint64(factor)
         found >>= np.uint64(_BITS - _SLOT_BITS)
-        return found
+        return found.view(np.int64)
 
 
 _kinds = _Kinds().read

@@ -122,7 +122,7 @@ class Layout:
 
 def digits(word: Numbers, size: Places | int) -> tuple[Places, Flags]:
     """Return the number that the last `size` bytes (0 to 8) of a word spell, and if they do."""
-    word = word & _LAST[size] | _BEFORE[size]
+    word = word & _LAST.take(size) | _BEFORE.take(size)
     good = (word & _HIGH) == _ZEROS
     good &= ((word + _SIXES) & _HIGH) == _ZEROS
     # Pairs of digits, then fours, then all.
@@ -165,7 +165,7 @@ class Words:
         if not len(self._spaces):
             return self._at
         which = np.minimum(self._first + number, len(self._spaces) - 1)
-        return self._spaces[which] + self._moved
+        return self._spaces.take(which) + self._moved
 
     def has(self, number: int) -> Flags:
         """Tell which have a word of this number, and a space behind it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from auditrule.audit.process import may_be_called
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _MOST_KNOWN = 10_000
 # Arguments that are all there, all quoted, none in pieces: what they hold, these bytes hold.
@@ -34,13 +34,15 @@ class Asked:
         # By which names a program of two paths may be asked about.
         self._known: dict[tuple[bytes, bytes], tuple[bytes, ...]] = {}
 
-    def names_of(self, exe: bytes, path: bytes) -> tuple[bytes, ...]:
-        """Return the names by which a program is asked about whose file and first path are these.
+    def names_of(self, programs: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, ...]]:
+        """Return the names by which each program is asked about, by its file and its first path.
 
         They are spelt as the log does. Should it be a script, its first path is its name.
         """
-        names = self._known.get((exe, path))
-        return self._look_at(exe, path) if names is None else names
+        found = map(self._known.get, programs)
+        return [
+            self._look_at(*programs[n]) if names is None else names for n, names in enumerate(found)
+        ]
 
     def may_have(self, names: Iterable[bytes], block: bytes, start: int, end: int) -> bool:
         """Tell whether a program of these names may be asked about; if in doubt, it may.

@@ -32,28 +32,27 @@ def may_be_asked(
 
     Their records end where they are `done`.
     """
-    found = np.ones(len(told.line), np.bool_)
     if asked is None:
-        return found
+        return np.ones(len(told.line), np.bool_)
     block = layout.block
-    called: list[tuple[int, tuple[bytes, ...]]] = []
-    for n, (known, exe, exe_end, path, path_end) in enumerate(_names(layout, header, told, done)):
-        if known:
-            names = asked.names_of(block[exe:exe_end], block[path:path_end])
-            found[n] = False
-            if names:
-                called.append((n, names))
-    which = np.array([n for n, _ in called], np.int64)
+    is_named, places = _names(layout, header, told, done)
+    found = ~is_named
+    programs = [(block[exe:exe_end], block[path:end]) for exe, exe_end, path, end in places]
+    names = asked.names_of(programs)
+    called = [n for n, known in enumerate(names) if known]
+    which = is_named.nonzero()[0][called]
     bodies = _arguments(layout, header, told.line[which], done[which])
-    for (n, names), (known, begin, end) in zip(called, bodies, strict=True):
-        found[n] = not known or asked.may_have(names, block, begin, end)
+    found[which] = [
+        not is_plain or asked.may_have(names[n], block, begin, end)
+        for n, (is_plain, begin, end) in zip(called, bodies, strict=True)
+    ]
     return found
 
 
 def _names(
     layout: Layout, header: Headers, told: Calls, done: Places
-) -> list[tuple[bool, int, int, int, int]]:
-    """Return whether execs name their file and their first path as usual, and where they do."""
+) -> tuple[Flags, list[tuple[int, int, int, int]]]:
+    """Return which execs name their file and their first path as usual, and where these do."""
     exe, exe_end, good = program_files(layout, told.whose, layout.ends[told.line])
     paths = (header.kind == headers.PATH).nonzero()[0]
     body = header.body.take(paths)
@@ -68,7 +67,7 @@ def _names(
     path = header.body[line] + len(_FIRST_PATH)
     path_end, found = layout.space_after(path, _PATH_ROOM)
     good &= found & (path_end < layout.ends[line]) & (path_end < done)
-    return as_rows(good, exe, exe_end, path, path_end)
+    return good, as_rows(exe[good], exe_end[good], path[good], path_end[good])
 
 
 def _arguments(

@@ -157,9 +157,11 @@ class Screen:
 
     def _makers(self, layout: Layout, told: Calls) -> list[bytes]:
         """Return what forks were made by."""
-        made = as_rows(told.whose - 1, layout.ends[told.line], told.number == CLONE3)
-        block = layout.block
-        return [maker(block[at:end], is_clone3=clone3) for at, end, clone3 in made]
+        block, places = layout.block, as_rows(told.whose - 1, layout.ends[told.line])
+        made = [block[begin:end] for begin, end in places]
+        for n in (told.number == CLONE3).nonzero()[0].tolist():
+            made[n] = maker(made[n], is_clone3=True)
+        return made
 
 
 def _ends(layout: Layout, header: Headers, told: Calls) -> tuple[Places, Flags]:

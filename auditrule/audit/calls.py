@@ -32,12 +32,13 @@ _DEEDS: Final = {
 _MOST_CALLS: Final = 8192
 _UNKNOWN: Final = -1
 # Where words are, from the first argument on,
-_A0, _A1, _ITEMS = 0, 1, 4
+_NAMES: Final = (b"a0=", b"a1=", b"a2=", b"a3=", b"items=", b"ppid=", b"pid=", b"auid=")
+_A0, _A1, _PPID, _PID, _AUID = 0, 1, 5, 6, 7
 # and from auid= on.
 _EXE = 12
 _SUCCESS: Final = b"success=yes exit="
 _FAILURE: Final = b"success=no exit="
-# The four arguments, of 16 digits each at most.
+# All of these, with arguments of 16 digits.
 _ARGUMENTS_ROOM: Final = 128
 # From auid= to the program's file, where that has no longer a name than usual.
 _WHOSE_ROOM: Final = 320
@@ -122,17 +123,13 @@ class CallReader:
         good &= ((result > 0) | (what == EXEC)) & ((result == 0) | (what != EXEC))
         good |= ~returns
         words = Words(layout, np.where(returns, result_end + 1, at), _ARGUMENTS_ROOM)
-        good &= words.has(_ITEMS - 1)
-        for place, name in enumerate((b"a0=", b"a1=", b"a2=", b"a3=")):
-            good &= layout.holds(words.begin(place), name)
-        _, end, are = _named(layout, words.begin(_ITEMS), b"items=")
-        good &= are
-        ppid, end, are = _named(layout, end + 1, b"ppid=")
-        good &= are
-        pid, end, are = _named(layout, end + 1, b"pid=")
-        whose = end + 1
         # All of it is in the line.
-        good &= are & (pid > 0) & layout.holds(whose, b"auid=") & (end < layout.ends[which])
+        good &= words.has(_PID) & (words.end(_PID) < layout.ends[which])
+        for place, name in enumerate(_NAMES):
+            good &= layout.holds(words.begin(place), name)
+        ppid, pid, are = _parent_and_own(layout, words)
+        good &= are & (pid > 0)
+        whose = words.begin(_AUID)
         clones = (what == CLONE).nonzero()[0]
         flags_at = words.begin(self._flags)[clones] + len(b"a0=")
         is_thread = np.zeros(len(which), np.bool_)
@@ -150,10 +147,14 @@ def program_files(layout: Layout, whose: Places, line_ends: Places) -> tuple[Pla
     return begin + len(b"exe="), end, good
 
 
-def _named(layout: Layout, at: Places, name: bytes) -> tuple[Column, Places, Flags]:
-    """Return the numbers that words with this name say, and their ends, and which do so."""
-    number, end, good = layout.number(at + len(name))
-    return number, end, good & layout.holds(at, name)
+def _parent_and_own(layout: Layout, words: Words) -> tuple[Column, Column, Flags]:
+    """Return the numbers of the parent and of the process, and where there are both."""
+    begins = [words.begin(place) + len(_NAMES[place]) for place in (_PPID, _PID)]
+    ends = [words.end(place) for place in (_PPID, _PID)]
+    # All at once, it takes half the time.
+    number, good = layout.between(np.concatenate(begins), np.concatenate(ends))
+    ppid, pid = np.split(number, 2)
+    return ppid, pid, np.logical_and(*np.split(good, 2))
 
 
 def _thread_flags(layout: Layout, begin: Places, end: Places) -> tuple[Flags, Flags]:

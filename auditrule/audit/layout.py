@@ -103,6 +103,18 @@ class Layout:
         after: Places = is_space.argmax(1)
         return at + after, is_space[np.arange(len(at)), after]
 
+    def between(self, begin: Places, end: Places) -> tuple[Places, Flags]:
+        """Return the numbers that stand there, and where there are any: as `number` does.
+
+        They have 8 digits at most. None is read that ends in the first 8 bytes of the block: there
+        is a header before each.
+        """
+        size = end - begin
+        good = (size > 0) & (size <= WORD) & (end >= WORD)
+        number, are = digits(self.read(np.maximum(end - WORD, 0), WORD), np.clip(size, 0, WORD))
+        good &= are
+        return number, good & ((size == 1) | (self.read(begin, 1) != ord("0")))
+
     def number(self, at: Places) -> tuple[Places, Places, Flags]:
         """Return the numbers that stand there before a space, and that space, and where they do.
 

@@ -78,6 +78,17 @@ def test_numbers_are_read_where_digits_stand_before_a_space(texts: list[str]) ->
             assert (number, end) == (int(match[1]), begin + len(match[1]))
 
 
+@given(st.lists(st.text("0189/:af-", max_size=10), min_size=1, max_size=6))
+def test_numbers_are_read_between_places(texts: list[str]) -> None:
+    block = b"\n" * 8 + "".join(texts).encode()
+    ends = np.cumsum([*map(len, texts)]) + 8
+    numbers, are = Layout(block, 0, 0).between(ends - np.array([*map(len, texts)]), ends)
+    expected = [re.fullmatch("0|[1-9][0-9]{0,7}", text) is not None for text in texts]
+    assert are.tolist() == expected
+    for text, number, is_number in zip(texts, numbers.tolist(), expected, strict=True):
+        assert not is_number or number == int(text)
+
+
 @given(st.lists(st.text("0189/:af-", max_size=8), min_size=1, max_size=6))
 def test_digits_are_read_as_one_number_and_nothing_else_is(texts: list[str]) -> None:
     words = np.frombuffer(b"".join(text.rjust(8, "x").encode() for text in texts), "<u8")

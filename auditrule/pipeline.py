@@ -9,11 +9,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from auditrule.alerts.model import build_alert
-from auditrule.ecs.document import Document
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -44,6 +39,12 @@ def _alerts(detection: Detection) -> Iterator[Alert]:
     Events from a checkpoint of another version may be no documents of this one: an alert does
     without them, as long as any is left.
     """
+    # Most of a log, if not all, goes through without them.
+    from pydantic import ValidationError
+
+    from auditrule.alerts.model import build_alert
+    from auditrule.ecs.document import Document
+
     documents = []
     for event in detection.events:
         try:

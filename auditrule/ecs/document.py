@@ -36,7 +36,8 @@ class RecordedBy:
 class Fields(BaseModel):
     """A set of fields: immutable, and closed to names that it does not have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Built when the first is made: most documents are plain fields, and a start takes less so.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Ecs(Fields):

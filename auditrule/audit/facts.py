@@ -26,6 +26,9 @@ AT, WHAT, PID, PPID, CHILD, MS, SERIAL, BEGIN, END, BY, CHANCES, REPEATS = range
 where that is a place, 0 where it is not; BY and CHANCES are numbers of `makers` and `chances`, -1
 where there are none. REPEATS is 1 of a fork that tells nothing new of who makes it, 0 of others."""
 COLUMNS: Final = 12
+_MOST_LISTED: Final = 1 << 23
+# A process's number is one of 32 bits at most, and there are fewer facts at a time.
+_FACT_BITS: Final = 31
 
 
 class Facts:
@@ -205,18 +208,18 @@ class Mentions:
     def __init__(self, facts: Facts) -> None:
         what, pid, child = facts.columns[[WHAT, PID, CHILD]]
         forks = (what == FORK).nonzero()[0]
-        numbers = np.concatenate([pid, child[forks]])
-        which = np.concatenate([np.arange(len(pid)), forks])
-        order = np.lexsort((which, numbers))
-        self.numbers: Column = numbers[order]
+        # By numbers, then by facts; as one number of both, it takes a fifth of the time.
+        pids = pid << _FACT_BITS | np.arange(len(pid))
+        both = np.sort(np.concatenate([pids, child[forks] << _FACT_BITS | forks]))
+        self.numbers: Column = both >> _FACT_BITS
         """Processes, in the order of their numbers."""
-        self.facts: Column = which[order]
+        self.facts: Column = both & ((1 << _FACT_BITS) - 1)
         """Which fact tells of it, in order for each."""
-        is_first = np.ones(len(order), np.bool_)
+        is_first = np.ones(len(both), np.bool_)
         is_first[1:] = self.numbers[1:] != self.numbers[:-1]
         self.first: Column = is_first.nonzero()[0]
         """Where the mentions of each process begin."""
-        self.count: Column = np.diff(np.append(self.first, len(order)))
+        self.count: Column = np.diff(np.append(self.first, len(both)))
         """How many there are."""
         self.each: Column = self.numbers[self.first]
         """The processes, each once."""
@@ -268,6 +271,19 @@ def mentioned_in(columns: Column) -> Column:
     numbers: Column = columns[[PPID, CHILD, PID]].T.ravel()
     mentioned: Column = numbers[numbers != NOBODY]
     return mentioned
+
+
+def among(numbers: Column, those: Column) -> Flags:
+    """Tell which numbers of processes, or NOBODY, are among those, none of which is NOBODY."""
+    most = int(those.max(initial=0))
+    if most > _MOST_LISTED:
+        # The kernel gives none, but somebody may have written them.
+        return np.isin(numbers, those)
+    # A fifth to a twentieth of the time. NOBODY is the one at the end.
+    is_one = np.zeros(most + 2, np.bool_)
+    is_one[those] = True
+    found: Flags = is_one.take(np.minimum(numbers, most + 1))
+    return found
 
 
 def _renumber(column: Column, values: Sequence[Any], numbers: dict[Any, int]) -> None:

@@ -207,7 +207,7 @@ class _Kinds:
         # Any factor will do by which each has a slot of its own.
         factors = range(_SPREAD, _SPREAD + (1 << 20), 2)
         self._factor = next(
-            each for each in factors if len(np.unique(self._slot(table, each))) == len(words)
+            each for each in factors if len({*self._slot(table, each).tolist()}) == len(words)
         )
         self._slots = np.zeros(1 << _SLOT_BITS, np.int64)
         self._slots[self._slot(table, self._factor)] = np.arange(len(words))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from auditrule.audit.fact import ASKED, END, EXEC, FORK, NOBODY, THREAD
-from auditrule.audit.facts import CHILD, MS, PID, WHAT, Facts, Index, Mentions, mentioned_in
+from auditrule.audit.facts import CHILD, MS, PID, WHAT, Facts, Index, Mentions, among, mentioned_in
 from auditrule.ecs.process_table import NOTHING_LOGGED, Logged
 from auditrule.ecs.sift import that_matter
 
@@ -256,11 +256,12 @@ class Backlog:
         since = int(facts.columns[MS].max(initial=0)) - _LONG_MS
         is_over = old.columns[WHAT][mentions.last] == END
         is_over &= old.columns[MS][mentions.last] <= since
-        is_over &= ~np.isin(mentions.each, later)
+        is_over &= ~among(mentions.each, later)
         living = mentions.each[~is_over]
         matter = [n for n in that_matter(old, mentions, living, since) if not told[n]]
         # Of whom something waits, what came last does so, too, and the end.
-        is_waiting = is_over & np.isin(mentions.each, old.columns[[PID, CHILD]][:, matter])
+        whose = old.columns[[PID, CHILD]][:, matter].ravel()
+        is_waiting = is_over & among(mentions.each, whose[whose != NOBODY])
         waiting = mentions.each[is_waiting]
         more = [*mentions.last[is_waiting].tolist(), *_last_images(old, waiting)]
         left = sorted({*matter, *(n for n in more if not told[n])})
@@ -270,7 +271,7 @@ class Backlog:
                 self._tell_one(n, fact)
             left, is_waiting = [], np.zeros_like(is_over)
         known = np.array(self._teller.known(), np.int64)
-        ended = mentions.each[is_over & ~is_waiting & np.isin(mentions.each, known)].tolist()
+        ended = mentions.each[is_over & ~is_waiting & among(mentions.each, known)].tolist()
         ended += self._ended_before(since, facts)
         self._teller.end(_in_order_of_last_mention(facts.columns, known), ended)
         self._keep(facts, left + list(range(count, len(facts))))
@@ -278,7 +279,7 @@ class Backlog:
     def _ended_before(self, since: int, facts: Facts) -> list[int]:
         """Return whose end was told, if that was not after `since`, and no facts are about them."""
         over = [pid for pid, ms in self._ended.items() if ms <= since]
-        is_mentioned = np.isin(over, mentioned_in(facts.columns)).tolist()
+        is_mentioned = among(np.array(over, np.int64), mentioned_in(facts.columns)).tolist()
         ended = [pid for pid, known in zip(over, is_mentioned, strict=True) if not known]
         for pid in ended:
             del self._ended[pid]
@@ -407,12 +408,12 @@ def _last_images(facts: Facts, pids: Column) -> Iterable[int]:
     """Return which facts tell last what some processes run."""
     what, pid, child = facts.columns[[WHAT, PID, CHILD]]
     whose = np.where(what == FORK, child, pid)
-    which = (np.isin(whose, pids) & np.isin(what, (FORK, EXEC, ASKED))).nonzero()[0]
+    which = (among(whose, pids) & np.isin(what, (FORK, EXEC, ASKED))).nonzero()[0]
     return dict(zip(whose[which].tolist(), which.tolist(), strict=True)).values()
 
 
 def _in_order_of_last_mention(columns: Column, pids: Column) -> list[int]:
     """Return those of some processes that facts mention."""
     mentioned = mentioned_in(columns)
-    mentioned = mentioned[np.isin(mentioned, pids)]
+    mentioned = mentioned[among(mentioned, pids)]
     return list(dict.fromkeys(mentioned[::-1].tolist()))[::-1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from auditrule.audit.fact import ASKED, END, EXEC, FORK, THREAD_END
-from auditrule.audit.facts import BY, CHILD, MS, PID, REPEATS, WHAT
+from auditrule.audit.facts import BY, CHILD, MS, PID, REPEATS, WHAT, among
 from auditrule.ecs.process_table import EXIT_GRACE_MS
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def that_matter(facts: Facts, mentions: Mentions, living: Column, since: int) ->
     is_fork = what == FORK
     wanted = _with_makers(living, pid[is_fork], child[is_fork])
     repeats = repeated(facts, mentions) | facts.columns[REPEATS].astype(np.bool_)
-    matters = np.isin(pid, wanted) & ~repeats
-    matters |= is_fork & np.isin(child, wanted)
+    matters = among(pid, wanted) & ~repeats
+    matters |= is_fork & among(child, wanted)
     which = matters.nonzero()[0]
     found = _that_matter(columns[:, which].T.tolist(), living.tolist(), _begun(ms), since)
     kept: list[int] = which[sorted(found)].tolist()

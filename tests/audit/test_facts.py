@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditrule.audit.fact import ASKED, END, EXEC, FORK, NOBODY, THREAD, Fact
-from auditrule.audit.facts import Facts, Index, Mentions
+from auditrule.audit.facts import Facts, Index, Mentions, among
 
 if TYPE_CHECKING:
     from auditrule.audit.fact import Text
@@ -76,3 +76,23 @@ def test_an_index_tells_where_the_facts_of_each_process_are(facts: list[Fact]) -
         if fact.what == FORK:
             expected.setdefault(fact.child, []).append(n)
     assert told == expected
+
+
+PIDS = st.integers(0, 9) | st.integers(0, 5_000_000) | st.integers(0, 1 << 40)
+
+
+@given(st.lists(st.just(NOBODY) | PIDS), st.lists(PIDS))
+def test_numbers_are_among_those_that_are_the_same(numbers: list[int], those: list[int]) -> None:
+    found = among(np.array(numbers, np.int64), np.array(those, np.int64))
+    assert found.tolist() == [number in those for number in numbers]
+
+
+@given(FACTS, st.integers(0, 5), st.integers(0, 5))
+def test_the_last_facts_are_as_many_as_there_is_room_for(
+    facts: list[Fact], most: int, most_bytes: int
+) -> None:
+    sizes = [len(fact.text) if isinstance(fact.text, bytes) else 0 for fact in facts]
+    fitting = [
+        n for n in range(min(most, len(facts)) + 1) if sum(sizes[len(sizes) - n :]) <= most_bytes
+    ]
+    assert Facts.of(facts).last(most, most_bytes) == max(fitting)

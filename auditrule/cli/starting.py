@@ -22,6 +22,9 @@ def begin() -> None:
     # numpy starts a thread on each processor for linear algebra, of which there is none here: it
     # took 0.1 s of CPU time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Nor is any plugin of pydantic wanted that happens to be installed; to look for them takes as
+    # long as to read the rules.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def loaded() -> None:

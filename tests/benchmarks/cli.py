@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import auditrule
 from benchmarks import scaling
 from benchmarks.comparison import compare
 from benchmarks.live import measure_idle, measure_live
@@ -26,6 +28,8 @@ _USUAL = Shape()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for; return 1 if a command that is measured fails."""
+    # As where it is installed.
+    compileall.compile_dir(Path(auditrule.__file__).parent, quiet=1)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "compare")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from auditrule.audit.layout import MASKS, WORD, digits
+from auditrule.audit.layout import MASKS, WORD, as_number, digits
 
 if TYPE_CHECKING:
     from auditrule.audit.facts import Column
@@ -37,11 +37,6 @@ _KINDS: Final = {
 }
 
 
-def _number(text: bytes) -> int:
-    """Return what Layout.words gives where a text stands."""
-    return int.from_bytes(text, "little")
-
-
 _TYPE: Final = b"type=%s "
 _TYPE_WORDS: Final = 3
 _ID: Final = b"msg=audit("
@@ -52,7 +47,7 @@ _SPREAD: Final = 0x9E3779B97F4A7C15
 # Of msg=audit(1700000000.123:42): where the serial is, and what ends it.
 _SERIAL = 25
 _END: Final = b"): "
-_END_NUMBER: Final = _number(_END)
+_END_NUMBER: Final = as_number(_END)
 # The serial is a number of 32 bits (audit_serial, kernel/audit.c).
 _MOST_DIGITS: Final = 10
 _ID_WORDS: Final = 5
@@ -62,8 +57,8 @@ _ID_MASKS: Final = [MASKS[np.clip(_SIZES - n * WORD, 0, WORD)] for n in range(_I
 # What each word of it holds where no digits are.
 _FORM: Final = [
     (
-        _number(bytes(0xFF * (byte != ord("0")) for byte in piece)),
-        _number(piece.replace(b"0", b"\0")),
+        as_number(bytes(0xFF * (byte != ord("0")) for byte in piece)),
+        as_number(piece.replace(b"0", b"\0")),
     )
     for piece in (b"msg=audi", b"t(000000", b"0000.000", b":")
 ]

@@ -54,29 +54,25 @@ class Layout:
         """Where the lines begin."""
         self.ends = self.newlines[1:]
         """Where they end."""
+        self._views: dict[int, NDArray[np.void]] = {}
 
     def rows(self, at: Places, size: int) -> NDArray[np.uint8]:
         """Return the `size` bytes behind each place, a row each; 0 behind the end of the block."""
         try:
-            return self._rows(self.block, at, size)
+            view = self._views.get(size)
+            if view is None:
+                view = self._views[size] = _view(self.block, size)
+            return _rows(view, at)
         except (IndexError, ValueError):
             # Some are too near to the end, or the block is too short.
             places = max(len(self.block) - size + 1, 0)
             late = at >= places
             rest = self.block[places:] + bytes(2 * size)
             found = np.empty((len(at), size), np.uint8)
-            found[late] = self._rows(rest, np.minimum(at[late], len(self.block)) - places, size)
+            found[late] = _rows(_view(rest, size), np.minimum(at[late], len(self.block)) - places)
             if places:
-                found[~late] = self._rows(self.block, at[~late], size)
+                found[~late] = _rows(_view(self.block, size), at[~late])
             return found
-
-    @staticmethod
-    def _rows(block: bytes, at: Places, size: int) -> NDArray[np.uint8]:
-        # A view of the block's bytes from each place on.
-        view: NDArray[np.void] = np.ndarray(
-            (len(block) - size + 1,), f"V{size}", block, strides=(1,)
-        )
-        return view[at].view(np.uint8).reshape(-1, size)
 
     def words(self, at: Places, count: int) -> Numbers:
         """Return what stands there as `count` numbers each, a row each (WORD)."""
@@ -89,12 +85,11 @@ class Layout:
 
     def holds(self, at: Places, text: bytes) -> Flags:
         """Tell of which places `text` stands there, in which no byte is 0."""
-        count = -(-len(text) // WORD)
-        words = self.words(at, count)
-        found = np.ones(len(at), np.bool_)
-        for n in range(count):
-            piece = text[n * WORD : (n + 1) * WORD]
-            found &= words[:, n] & MASKS[len(piece)] == int.from_bytes(piece, "little")
+        pieces = [text[begin : begin + WORD] for begin in range(0, len(text), WORD)]
+        words = self.words(at, len(pieces))
+        found: Flags = words[:, -1] & MASKS[len(pieces[-1])] == as_number(pieces[-1])
+        for n, piece in enumerate(pieces[:-1]):
+            found &= words[:, n] == as_number(piece)
         return found
 
     def space_after(self, at: Places, size: int) -> tuple[Places, Flags]:
@@ -182,6 +177,20 @@ class Words:
     def has(self, number: int) -> Flags:
         """Tell which have a word of this number, and a space behind it."""
         return self._first + number < self._after
+
+
+def as_number(text: bytes) -> int:
+    """Return what Layout.words gives where so many bytes stand."""
+    return int.from_bytes(text, "little")
+
+
+def _view(block: bytes, size: int) -> NDArray[np.void]:
+    """Return what stands in a block from each place on."""
+    return np.ndarray((len(block) - size + 1,), f"V{size}", block, strides=(1,))
+
+
+def _rows(view: NDArray[np.void], at: Places) -> NDArray[np.uint8]:
+    return view[at].view(np.uint8).reshape(-1, view.itemsize)
 
 
 @cache

@@ -125,7 +125,7 @@ class Screen:
             layout,
             (start, end),
             np.sort(np.concatenate(cuts)),
-            Facts(columns[:, order], texts, makers),
+            Facts(columns.take(order, 1), texts, makers),
             begin[order],
             (begin[execs], done[execs]),
             places,

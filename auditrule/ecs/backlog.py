@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 4 << 20
 """What their records take at most, where they are not left in a file."""
 _MOST_LEFT: Final = 2048
+_FEWEST: Final = 2048
+# More takes memory, and less takes time.
+_TOLD_AT_ONCE: Final = 256
 # Of a process of which more was told, all has to be settled.
 _MOST_LOOKED_AT: Final = 100
 # An ended process may still be read as a parent for a fifth of this (process_table), and its last
@@ -88,6 +91,8 @@ class Backlog:
         self._size = 0
         # How many were left when there was made room.
         self._left = 0
+        # Whether most of what waited did not have to be told.
+        self._pays = True
         # Behind which of them forks, and ends, are known to be logged.
         self._fork_at, self._end_at = (0 if known else _NEVER for known in logged)
         self._told = bytearray()
@@ -234,7 +239,11 @@ class Backlog:
 
     def _make_room(self) -> None:
         share = max(self._share(), 1)
-        most, most_bytes = max(self._most // share, 16), MOST_BYTES // share
+        most = self._most
+        if not self._pays:
+            # Where nobody ends, all has to be told, and waiting takes memory alone.
+            most = min(most, _FEWEST)
+        most, most_bytes = max(most // share, 16), MOST_BYTES // share
         if self._count - self._left >= most or self._size > most_bytes:
             self._shrink(most, most_bytes)
 
@@ -267,9 +276,14 @@ class Backlog:
         left = sorted({*matter, *(n for n in more if not told[n])})
         # No more is left than gives room for as much again.
         if tells or len(left) > most // 4 or sum(map(old.text_size, left)) > keep_bytes:
-            for n, fact in zip(matter, facts[np.array(matter, np.int64)].rows(), strict=True):
-                self._tell_one(n, fact)
+            for begin in range(0, len(matter), _TOLD_AT_ONCE):
+                which = matter[begin : begin + _TOLD_AT_ONCE]
+                for n, fact in zip(which, facts[np.array(which)].rows(), strict=True):
+                    self._tell_one(n, fact)
             left, is_waiting = [], np.zeros_like(is_over)
+            self._pays = 2 * len(matter) < count
+        else:
+            self._pays = True
         known = np.array(self._teller.known(), np.int64)
         ended = mentions.each[is_over & ~is_waiting & among(mentions.each, known)].tolist()
         ended += self._ended_before(since, facts)

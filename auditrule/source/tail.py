@@ -31,7 +31,7 @@ _SPACING = 0.004
 # The more comes at once, the less of it costs each line: so the work on what a look has found is
 # not to take more than this share of the time until the next, unless that were later than so.
 _SHARE = 0.25
-_MOST_SPACING = 0.009
+_MOST_SPACING = 0.012
 _SHORT = 64 << 10
 _BUSY_LOOKS = 100
 _QUIET_SECONDS = 1.0

@@ -18,8 +18,9 @@ def run() -> NoReturn:
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # A stream that was closed from the beginning is None.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
     except OSError:
         status = status or 1
     os._exit(status)

@@ -88,7 +88,9 @@ def found(folder: Folder) -> Counter[str]:
     """Return how often each label has been alerted."""
     labels: Counter[str] = Counter()
     for path in alert_files(folder.alerts):
-        for line in read_alert_file(path).splitlines():
+        # The last line may just be written.
+        whole, _, _ = read_alert_file(path).rpartition(b"\n")
+        for line in whole.splitlines():
             document = json.loads(line)
             if document["event"]["kind"] == "alert" and document["rule"]["uuid"] == LABELLED:
                 labels[document["process"]["args"][-1]] += 1

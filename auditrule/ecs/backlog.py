@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 4 << 20
 """What their records take at most, where they are not left in a file."""
 _MOST_LEFT: Final = 2048
+# How many wait where most of them have to be told.
 _FEWEST: Final = 2048
 # More takes memory, and less takes time.
 _TOLD_AT_ONCE: Final = 256
@@ -187,7 +188,7 @@ class Backlog:
                 return None
             at_ms = fact.ms
             if fact.what in (EXEC, ASKED):
-                return (fact, forks) if fact.pid == pid else None
+                return fact, forks
             if fact.what == FORK:
                 forks.append(fact)
                 if fact.pid != pid:
